@@ -1,0 +1,51 @@
+//! The journal: what a row is, how rows are chained, and how a chain is checked. Storage is `reeve-store`'s.
+
+mod chain;
+mod event;
+
+pub use chain::{ChainError, Head, Row, RowDraft, Verified, Verifier};
+pub use event::{
+    AcceptanceCommand, Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, Phase, PlannedTask, PolicyActivated, Reflection,
+    RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SpecSnapshot, ToolAsked, ToolEnded, Verdict, WorkspaceLoaded,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Which log of the database a row belongs to: a run by its UID, or the operator's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Stream(String);
+
+impl Stream {
+    /// The stream of the run with this UID.
+    pub fn run(uid: &str) -> Stream {
+        Stream(uid.to_owned())
+    }
+
+    /// The operator's own: policy activations, key rotations.
+    pub fn operator() -> Stream {
+        Stream("operator".to_owned())
+    }
+
+    /// As stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A Lease's fencing epoch: it only ever grows, and rows of a lower one than the journal has seen are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// Position of a row in its stream, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The one after.
+    pub const fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}

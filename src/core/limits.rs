@@ -1,0 +1,42 @@
+//! Every bound of Reeve that is not a user's to set: its unit and why that number.
+
+/// A run's steps when its spec names none. A small fix takes 10 to 30 model answers; 50 leaves room without hiding a loop.
+pub const DEFAULT_MAX_STEPS: u32 = 50;
+/// The most steps a spec may ask for; at one journal row of about 1 KiB each and five rows a step a run stays under 5 MiB.
+pub const CEILING_MAX_STEPS: u32 = 1_000;
+/// A run's wall time when its spec names none.
+pub const DEFAULT_MAX_SECONDS: u32 = 1_800;
+/// The longest a run may be asked to take: a day.
+pub const CEILING_MAX_SECONDS: u32 = 86_400;
+/// A run's tool calls when its spec names none: a model may ask for several in one step.
+pub const DEFAULT_MAX_TOOL_CALLS: u32 = 200;
+/// The most tool calls a spec may ask for.
+pub const CEILING_MAX_TOOL_CALLS: u32 = 5_000;
+/// Bytes that tools may give back to the model over a run's life when its spec names none: about a million tokens.
+pub const DEFAULT_MAX_OUTPUT_BYTES: u64 = 4 * 1024 * 1024;
+/// The most output bytes a spec may ask for.
+pub const CEILING_MAX_OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
+/// The same call with the same arguments this often in a row ends the run: a third answer would be no different.
+pub const IDENTICAL_CALLS_IN_A_ROW: u32 = 3;
+/// Model answers in a row that call no tool, or none that can be understood, before the run ends.
+pub const USELESS_ANSWERS_IN_A_ROW: u32 = 3;
+/// Tool calls in one model answer; more are refused as a whole, since no provider asks for as many on purpose.
+pub const MAX_CALLS_PER_ANSWER: usize = 32;
+/// Kept of a tool's output from its start, bytes.
+pub const OUTPUT_HEAD_BYTES: usize = 16 * 1024;
+/// Kept of a tool's output from its end, bytes; errors stand last.
+pub const OUTPUT_TAIL_BYTES: usize = 16 * 1024;
+/// A tool call without a timeout of its own, milliseconds.
+pub const DEFAULT_TOOL_TIMEOUT_MS: u64 = 120_000;
+/// The longest timeout that a call may ask for, milliseconds.
+pub const CEILING_TOOL_TIMEOUT_MS: u64 = 1_800_000;
+/// A file that `fs.read` opens or `fs.write` writes, bytes: what a model can use is far smaller.
+pub const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
+/// One chunk of a workspace or blob on the stream, bytes before base64.
+pub const STREAM_CHUNK_BYTES: usize = 256 * 1024;
+/// A packed workspace that can be loaded, bytes.
+pub const MAX_WORKSPACE_BYTES: u64 = 256 * 1024 * 1024;
+/// An event's body in the journal, bytes; larger bodies belong into the artifact store.
+pub const MAX_EVENT_BODY_BYTES: usize = 256 * 1024;
+/// Steps that a run's status shows.
+pub const STATUS_STEPS: usize = 20;

@@ -1,0 +1,23 @@
+//! The agent loop as a durable state machine: a run's rows are folded into a [`RunState`], and [`next`] says what to do.
+//!
+//! ```text
+//! run.started → sandbox → workspace → ( Plan: model.request/response
+//!                                       Act: tool.requested, policy.decision
+//!                                       Observe: tool.result
+//!                                       Reflect: reflect )* → checkpoint → run.finished
+//! ```
+//!
+//! Architecture invariant: `next` reads the state and the time, nothing else. A crash at any instant is followed by the same fold and so
+//! by the same next step. (Guarded by the tests in `tests.rs`.)
+
+mod conversation;
+mod next;
+mod reason;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use conversation::request;
+pub use next::{Ending, Step, asked, ended, next};
+pub use reason::EndReason;
+pub use state::{CallStage, FoldError, InFlight, PendingCall, RunState, Sandbox, StepBrief, Tally};

@@ -1,0 +1,455 @@
+//! The fold: what a run's rows add up to.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use crate::Digest;
+use crate::journal::{
+    CheckpointTaken, Event, Judgement, ModelAnswered, Observation, Reflection, RunFinished, RunStarted, SandboxReady, Seq, ToolEnded, Verdict,
+    WorkspaceLoaded,
+};
+use crate::limits;
+use crate::model::{Message, ModelFailure, ModelResponse, ToolCall, Usage};
+use crate::tool::{Role, ToolName, wire};
+
+/// Where the sandbox stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Not asked for.
+    None,
+    /// The Job may exist.
+    Requested,
+    /// It answered once.
+    Ready(SandboxReady),
+}
+
+/// An intent without its outcome: after a crash, what may or may not have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InFlight {
+    /// A model was asked.
+    Model,
+    /// A checkpoint was asked for.
+    Checkpoint,
+}
+
+/// How far a tool call has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallStage {
+    /// The model asked for it; nothing is journaled yet.
+    Wanted,
+    /// It is journaled in canonical form; policy has not spoken.
+    Requested(wire::Canonical),
+    /// Policy has spoken.
+    Judged(wire::Canonical, Judgement),
+}
+
+/// A tool call of the current answer that has no result yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingCall {
+    /// Position in the answer, from 0.
+    pub index: u32,
+    /// Idempotency key.
+    pub key: String,
+    /// What the model asked for.
+    pub call: ToolCall,
+    /// How far it has come.
+    pub stage: CallStage,
+}
+
+/// One step, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepBrief {
+    /// Step, from 1.
+    pub step: u32,
+    /// One line a call: what was called, and what came of it.
+    pub calls: Vec<String>,
+}
+
+/// A row that cannot follow those before it. Only a bug or a foreign hand writes one: the run ends with `InternalError`.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("journal row {seq} ({kind}) cannot follow the rows before it: {why}")]
+pub struct FoldError {
+    seq: u64,
+    kind: &'static str,
+    why: &'static str,
+}
+
+/// All that a run is, folded from its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    /// UID of the AgentRun.
+    pub uid: String,
+    /// Body of its first row.
+    pub started: Option<RunStarted>,
+    /// Time of its first row.
+    pub started_at: Option<Timestamp>,
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// The workspace, once loaded.
+    pub workspace: Option<WorkspaceLoaded>,
+    /// The conversation, without the opening message.
+    pub messages: Vec<Message>,
+    /// Step that the run is in, from 1; 0 before the first.
+    pub step: u32,
+    /// Model requests journaled whose answer came; the index of a transcript's position.
+    pub answers: u32,
+    /// Index into the routes.
+    pub route: usize,
+    /// An intent without its outcome.
+    pub in_flight: Option<InFlight>,
+    /// The last model failure, if the last model request failed.
+    pub model_failure: Option<(ModelFailure, String)>,
+    /// Calls of the current answer that have no result yet.
+    pub pending: VecDeque<PendingCall>,
+    /// Whether the current step still has to be weighed.
+    pub to_reflect: bool,
+    /// Last checkpoint.
+    pub checkpoint: Option<CheckpointTaken>,
+    /// Whether the checkpoint belongs to the `finish` in hand.
+    pub checkpoint_fresh: bool,
+    /// Whether a person has suspended it.
+    pub suspended: bool,
+    /// Its end.
+    pub finished: Option<RunFinished>,
+    /// Tokens so far.
+    pub usage: Usage,
+    /// Tool calls journaled so far.
+    pub tool_calls: u32,
+    /// Tool calls that policy denied.
+    pub denied: u32,
+    /// Bytes given back to the model so far.
+    pub output_bytes: u64,
+    /// Fingerprint of the last call, and how often in a row it came.
+    pub same_call: Option<(Digest, u32)>,
+    /// Answers in a row that called no tool that could be understood.
+    pub useless_in_a_row: u32,
+    /// Counters of the current step.
+    pub tally: Tally,
+    /// Whether the last test run passed, if nothing was edited since.
+    pub tests: Option<bool>,
+    /// What to tell the model beside the results.
+    pub advice: Option<String>,
+    /// The last steps, oldest first.
+    pub steps: VecDeque<StepBrief>,
+}
+
+/// What the calls of one step came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Ran and said yes.
+    pub succeeded: u32,
+    /// Ran and said no.
+    pub failed: u32,
+    /// Could not be understood.
+    pub invalid: u32,
+    /// Denied.
+    pub denied: u32,
+}
+
+impl RunState {
+    /// A run without rows.
+    pub fn new(uid: &str) -> RunState {
+        RunState {
+            uid: uid.to_owned(),
+            started: None,
+            started_at: None,
+            sandbox: Sandbox::None,
+            workspace: None,
+            messages: Vec::new(),
+            step: 0,
+            answers: 0,
+            route: 0,
+            in_flight: None,
+            model_failure: None,
+            pending: VecDeque::new(),
+            to_reflect: false,
+            checkpoint: None,
+            checkpoint_fresh: false,
+            suspended: false,
+            finished: None,
+            usage: Usage::default(),
+            tool_calls: 0,
+            denied: 0,
+            output_bytes: 0,
+            same_call: None,
+            useless_in_a_row: 0,
+            tally: Tally::default(),
+            tests: None,
+            advice: None,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// The idempotency key of a call.
+    pub fn key(&self, step: u32, index: u32) -> String {
+        format!("{}/{step}/{index}", self.uid)
+    }
+
+    /// The call whose intent is durable and whose result is not: after a crash it may have run.
+    pub fn call_in_flight(&self) -> Option<&PendingCall> {
+        self.pending.front().filter(|call| match &call.stage {
+            CallStage::Judged(_, judgement) => judgement.verdict == Verdict::Allow,
+            CallStage::Wanted | CallStage::Requested(_) => false,
+        })
+    }
+
+    /// Takes in the next row.
+    ///
+    /// # Errors
+    /// [`FoldError`] when the row cannot follow those before it; the state is then not to be used.
+    pub fn apply(&mut self, seq: Seq, at: Timestamp, event: &Event) -> Result<(), FoldError> {
+        let refuse = |why| Err(FoldError { seq: seq.0, kind: event.kind(), why });
+        if self.finished.is_some() {
+            return refuse("the run has finished");
+        }
+        if self.started.is_none() != matches!(event, Event::RunStarted(_)) {
+            return refuse("run.started comes first, and once");
+        }
+        match event {
+            Event::RunStarted(started) => self.on_started(started, at),
+            Event::SandboxRequested(_) => self.sandbox = Sandbox::Requested,
+            Event::SandboxReady(ready) => self.sandbox = Sandbox::Ready(ready.clone()),
+            Event::WorkspaceRequested { .. } => {}
+            Event::WorkspaceLoaded(loaded) => self.workspace = Some(loaded.clone()),
+            Event::ModelRequest(asked) => {
+                self.step = asked.step;
+                self.route = asked.route;
+                self.in_flight = Some(InFlight::Model);
+                self.model_failure = None;
+            }
+            Event::ModelResponse(ModelAnswered::Answer { response, .. }) => self.on_answer(response),
+            Event::ModelResponse(ModelAnswered::Failure { failure, message, .. }) => {
+                self.in_flight = None;
+                self.model_failure = Some((*failure, message.clone()));
+            }
+            Event::ThoughtSummary { .. } => {}
+            Event::ToolRequested(asked) => match self.pending.front_mut() {
+                Some(call) if call.key == asked.key => {
+                    if let Some(canonical) = &asked.canonical {
+                        call.stage = CallStage::Requested(canonical.clone());
+                    }
+                    let call = call.call.clone();
+                    self.on_requested(&call);
+                }
+                Some(_) | None => return refuse("no such call is due"),
+            },
+            Event::PolicyDecision(judgement) => match self.pending.front_mut() {
+                Some(PendingCall { key, stage: stage @ CallStage::Requested(_), .. }) if *key == judgement.key => {
+                    if let CallStage::Requested(canonical) = std::mem::replace(stage, CallStage::Wanted) {
+                        *stage = CallStage::Judged(canonical, judgement.clone());
+                    }
+                }
+                Some(_) | None => return refuse("no such call waits for a decision"),
+            },
+            Event::ToolResult(ended) => match self.pending.front() {
+                Some(call) if call.key == ended.key => self.on_result(ended),
+                Some(_) | None => return refuse("no such call is due"),
+            },
+            Event::Reflect(reflection) => self.on_reflect(reflection),
+            Event::CheckpointRequested { .. } => self.in_flight = Some(InFlight::Checkpoint),
+            Event::Checkpoint(taken) => {
+                self.in_flight = None;
+                self.checkpoint = Some((**taken).clone());
+                self.checkpoint_fresh = true;
+            }
+            Event::RunSuspended {} => self.suspended = true,
+            Event::RunResumed {} => self.suspended = false,
+            Event::RunFinished(finished) => self.finished = Some(finished.clone()),
+            Event::PolicyActivated(_) => return refuse("it belongs to the operator's stream"),
+        }
+        Ok(())
+    }
+
+    fn on_started(&mut self, started: &RunStarted, at: Timestamp) {
+        self.started = Some(started.clone());
+        self.started_at = Some(at);
+        if started.spec.role == Role::Acceptance {
+            self.next_command();
+        }
+    }
+
+    /// An acceptance run asks no model: its commands are its steps.
+    fn next_command(&mut self) {
+        let Some(command) = self.started.as_ref().and_then(|started| started.spec.commands.get(self.step as usize)) else { return };
+        let arguments = serde_json::json!({ "argv": command.argv, "timeout_seconds": command.timeout_seconds });
+        self.step += 1;
+        self.pending.push_back(PendingCall {
+            index: 0,
+            key: self.key(self.step, 0),
+            call: ToolCall {
+                id: format!("command-{}", self.step),
+                name: ToolName::TestsRun.as_str().to_owned(),
+                arguments: crate::model::Arguments::Json(arguments),
+            },
+            stage: CallStage::Wanted,
+        });
+        self.begin_step();
+    }
+
+    fn begin_step(&mut self) {
+        self.to_reflect = true;
+        self.tally = Tally::default();
+        if self.steps.len() == limits::STATUS_STEPS {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(StepBrief { step: self.step, calls: Vec::new() });
+    }
+
+    fn on_answer(&mut self, response: &ModelResponse) {
+        self.in_flight = None;
+        self.answers += 1;
+        self.usage += response.usage;
+        self.begin_step();
+        let calls = if response.tool_calls.len() > limits::MAX_CALLS_PER_ANSWER { &[][..] } else { &response.tool_calls[..] };
+        self.messages.push(Message::Assistant { text: response.text.clone(), tool_calls: calls.to_vec() });
+        self.advice = advice_on(response);
+        self.pending = (0..)
+            .zip(calls)
+            .map(|(index, call)| PendingCall { index, key: self.key(self.step, index), call: call.clone(), stage: CallStage::Wanted })
+            .collect();
+    }
+
+    fn on_requested(&mut self, call: &ToolCall) {
+        self.tool_calls += 1;
+        let fingerprint = fingerprint(call);
+        let times = match self.same_call {
+            Some((last, times)) if last == fingerprint => times + 1,
+            Some(_) | None => 1,
+        };
+        self.same_call = Some((fingerprint, times));
+    }
+
+    fn on_result(&mut self, ended: &ToolEnded) {
+        let Some(PendingCall { call, stage, .. }) = self.pending.pop_front() else { return };
+        self.output_bytes = self.output_bytes.saturating_add(ended.content.len() as u64);
+        self.checkpoint_fresh = false;
+        let word = self.count(&ended.observation, ToolName::parse(&call.name));
+        self.messages.push(Message::Tool {
+            call_id: ended.call_id.clone(),
+            content: ended.content.clone(),
+            is_error: !matches!(
+                ended.observation,
+                Observation::Ran { status: wire::Status::Ok, .. } | Observation::Answered
+            ),
+        });
+        if let Some(step) = self.steps.back_mut() {
+            step.calls.push(brief(&call, &stage, &word));
+        }
+    }
+
+    /// Counts a result and names it in a word.
+    fn count(&mut self, observation: &Observation, tool: Option<ToolName>) -> String {
+        let edits = matches!(tool, Some(ToolName::FsWrite | ToolName::FsEdit | ToolName::ShellRun));
+        match observation {
+            Observation::Ran { status, exit_code, .. } => {
+                let passed = *status == wire::Status::Ok;
+                if passed { self.tally.succeeded += 1 } else { self.tally.failed += 1 }
+                if tool == Some(ToolName::TestsRun) {
+                    self.tests = Some(passed);
+                } else if edits {
+                    self.tests = None;
+                }
+                match (status, exit_code) {
+                    (wire::Status::Ok, _) => "ok".to_owned(),
+                    (wire::Status::Error, Some(code)) => format!("exit {code}"),
+                    (wire::Status::Error, None) => "error".to_owned(),
+                    (wire::Status::Timeout, _) => "timeout".to_owned(),
+                    (wire::Status::Killed, _) => "killed".to_owned(),
+                }
+            }
+            Observation::Invalid => {
+                self.tally.invalid += 1;
+                "invalid".to_owned()
+            }
+            Observation::Denied => {
+                self.tally.denied += 1;
+                self.denied += 1;
+                "denied".to_owned()
+            }
+            Observation::Unknown => {
+                self.tally.failed += 1;
+                "unknown".to_owned()
+            }
+            Observation::Answered => {
+                self.tally.succeeded += 1;
+                "answered".to_owned()
+            }
+            Observation::Refused => {
+                self.tally.failed += 1;
+                "refused".to_owned()
+            }
+        }
+    }
+
+    fn on_reflect(&mut self, reflection: &Reflection) {
+        self.to_reflect = false;
+        self.useless_in_a_row = reflection.useless_in_a_row;
+        self.advice = None;
+        if let Some(advice) = &reflection.advice {
+            self.messages.push(Message::User { text: advice.clone() });
+        }
+        if self.started.as_ref().is_some_and(|started| started.spec.role == Role::Acceptance) {
+            self.next_command();
+        }
+    }
+
+    /// What the step in hand comes to.
+    pub(super) fn reflection(&self) -> Reflection {
+        let Tally { succeeded, failed, invalid, denied } = self.tally;
+        let understood = succeeded + failed + denied > 0;
+        Reflection {
+            step: self.step,
+            succeeded,
+            failed: failed + invalid,
+            denied,
+            same_call_in_a_row: self.same_call.map_or(0, |(_, times)| times),
+            useless_in_a_row: if understood { 0 } else { self.useless_in_a_row + 1 },
+            tests: self.tests,
+            advice: self.advice.clone(),
+        }
+    }
+}
+
+/// Same name and same arguments, whatever the provider's id.
+pub(super) fn fingerprint(call: &ToolCall) -> Digest {
+    Digest::of_canonical(&(&call.name, &call.arguments)).unwrap_or(Digest::ZERO)
+}
+
+fn advice_on(response: &ModelResponse) -> Option<String> {
+    use crate::model::FinishReason;
+    if response.tool_calls.len() > limits::MAX_CALLS_PER_ANSWER {
+        return Some(format!(
+            "None of your {} tool calls was made: at most {} in one answer.",
+            response.tool_calls.len(),
+            limits::MAX_CALLS_PER_ANSWER
+        ));
+    }
+    if !response.tool_calls.is_empty() {
+        return None;
+    }
+    Some(match response.finish_reason {
+        FinishReason::Length => "Your answer was cut at the token limit before it called a tool. Answer in fewer words and call a tool.".to_owned(),
+        FinishReason::ContentFilter => "Your answer was cut by the provider's filter. Go on with a tool call.".to_owned(),
+        FinishReason::Refusal | FinishReason::Stop | FinishReason::ToolCalls => {
+            "You called no tool. Call one, or `finish` when the task is done.".to_owned()
+        }
+    })
+}
+
+fn brief(call: &ToolCall, stage: &CallStage, word: &str) -> String {
+    const LONGEST: usize = 120;
+    let what = match stage {
+        CallStage::Requested(canonical) | CallStage::Judged(canonical, _) if !canonical.argv.is_empty() => canonical.argv.join(" "),
+        CallStage::Requested(canonical) | CallStage::Judged(canonical, _) => {
+            canonical.paths.iter().map(|touched| touched.path.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        CallStage::Wanted => String::new(),
+    };
+    let name: String = call.name.chars().take(40).collect();
+    let mut line = format!("{name} {what}").replace('\n', " ").trim_end().to_owned();
+    if line.chars().count() > LONGEST {
+        line = line.chars().take(LONGEST - 1).collect::<String>() + "…";
+    }
+    format!("{line}: {word}")
+}

@@ -1,0 +1,307 @@
+//! The tools themselves: names, schemas, annotations. The sandbox serves this list; the operator validates against the same one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::limits::CEILING_TOOL_TIMEOUT_MS;
+
+/// Every tool there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ToolName {
+    /// Reads a file.
+    #[serde(rename = "fs.read")]
+    FsRead,
+    /// Writes a whole file.
+    #[serde(rename = "fs.write")]
+    FsWrite,
+    /// Replaces one piece of a file.
+    #[serde(rename = "fs.edit")]
+    FsEdit,
+    /// Lists a directory.
+    #[serde(rename = "fs.list")]
+    FsList,
+    /// Finds lines by regular expression.
+    #[serde(rename = "fs.search")]
+    FsSearch,
+    /// Runs a program.
+    #[serde(rename = "shell.run")]
+    ShellRun,
+    /// Runs a test command.
+    #[serde(rename = "tests.run")]
+    TestsRun,
+    /// Shows what is not committed yet.
+    #[serde(rename = "git.diff")]
+    GitDiff,
+    /// Commits all of it.
+    #[serde(rename = "git.commit")]
+    GitCommit,
+    /// Asks a person. Answered by the operator, never by the sandbox.
+    #[serde(rename = "ask")]
+    Ask,
+    /// Ends the run. Answered by the operator, never by the sandbox.
+    #[serde(rename = "finish")]
+    Finish,
+}
+
+impl ToolName {
+    /// All of them, in the order in which they are shown to a model.
+    pub const ALL: [ToolName; 11] = [
+        ToolName::FsRead,
+        ToolName::FsWrite,
+        ToolName::FsEdit,
+        ToolName::FsList,
+        ToolName::FsSearch,
+        ToolName::ShellRun,
+        ToolName::TestsRun,
+        ToolName::GitDiff,
+        ToolName::GitCommit,
+        ToolName::Ask,
+        ToolName::Finish,
+    ];
+
+    /// The dotted name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ToolName::FsRead => "fs.read",
+            ToolName::FsWrite => "fs.write",
+            ToolName::FsEdit => "fs.edit",
+            ToolName::FsList => "fs.list",
+            ToolName::FsSearch => "fs.search",
+            ToolName::ShellRun => "shell.run",
+            ToolName::TestsRun => "tests.run",
+            ToolName::GitDiff => "git.diff",
+            ToolName::GitCommit => "git.commit",
+            ToolName::Ask => "ask",
+            ToolName::Finish => "finish",
+        }
+    }
+
+    /// The tool of this dotted name.
+    pub fn parse(name: &str) -> Option<ToolName> {
+        ToolName::ALL.into_iter().find(|tool| tool.as_str() == name)
+    }
+
+    /// Whether the operator answers it itself.
+    pub const fn is_control(self) -> bool {
+        matches!(self, ToolName::Ask | ToolName::Finish)
+    }
+}
+
+impl fmt::Display for ToolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an agent is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Turns an objective into tasks; reads only.
+    Planner,
+    /// Does one task in the workspace.
+    Coder,
+    /// Runs given commands in a fresh sandbox; asks no model.
+    Acceptance,
+}
+
+impl Role {
+    /// As written in a spec.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Planner => "Planner",
+            Role::Coder => "Coder",
+            Role::Acceptance => "Acceptance",
+        }
+    }
+}
+
+/// MCP tool annotations (`readOnlyHint`, `destructiveHint`, `idempotentHint`). Here they are facts, not hints: policy reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotations {
+    /// Changes nothing.
+    pub read_only: bool,
+    /// May destroy what was there.
+    pub destructive: bool,
+    /// Doing it twice is doing it once.
+    pub idempotent: bool,
+}
+
+/// One tool as a model sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: ToolName,
+    /// What it does, for the model.
+    pub description: String,
+    /// JSON Schema (2020-12) of its arguments; unknown arguments are refused.
+    pub input_schema: Value,
+    /// What kind of thing it is.
+    pub annotations: Annotations,
+}
+
+const READS: Annotations = Annotations { read_only: true, destructive: false, idempotent: true };
+const RUNS: Annotations = Annotations { read_only: false, destructive: true, idempotent: false };
+
+/// The tools of a role, in a fixed order, so that a request to a model is the same each time.
+pub fn catalog(role: Role) -> Vec<Tool> {
+    ToolName::ALL
+        .into_iter()
+        .filter(|name| match role {
+            Role::Planner => {
+                matches!(name, ToolName::FsRead | ToolName::FsList | ToolName::FsSearch | ToolName::Ask | ToolName::Finish)
+            }
+            Role::Coder => true,
+            Role::Acceptance => matches!(name, ToolName::TestsRun),
+        })
+        .map(|name| tool(role, name))
+        .collect()
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
+}
+
+fn path(says: &str) -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 4096, "description": says })
+}
+
+fn run_schema() -> Value {
+    object(
+        &["argv"],
+        json!({
+            "argv": {
+                "type": "array", "minItems": 1, "maxItems": 256,
+                "items": { "type": "string", "maxLength": 32768 },
+                "description": "Program and arguments. No shell interprets them: no pipes, globs or redirections."
+            },
+            "cwd": path("Directory to run in, relative to the workspace. Default: the workspace."),
+            "stdin": { "type": "string", "maxLength": 262_144, "description": "Text for standard input. Default: none." },
+            "timeout_seconds": { "type": "integer", "minimum": 1, "maximum": CEILING_TOOL_TIMEOUT_MS / 1000, "description": "Default: 120." }
+        }),
+    )
+}
+
+fn tool(role: Role, name: ToolName) -> Tool {
+    let (description, input_schema, annotations) = match name {
+        ToolName::FsRead => (
+            "Read a text file of the workspace. Lines are numbered.",
+            object(
+                &["path"],
+                json!({
+                    "path": path("Relative to the workspace."),
+                    "start_line": { "type": "integer", "minimum": 1, "description": "First line. Default: 1." },
+                    "end_line": { "type": "integer", "minimum": 1, "description": "Last line. Default: the end, within the output limit." }
+                }),
+            ),
+            READS,
+        ),
+        ToolName::FsWrite => (
+            "Write a whole file of the workspace, making its directories. What was there is replaced.",
+            object(
+                &["path", "content"],
+                json!({ "path": path("Relative to the workspace."), "content": { "type": "string", "maxLength": 1_048_576 } }),
+            ),
+            Annotations { read_only: false, destructive: true, idempotent: true },
+        ),
+        ToolName::FsEdit => (
+            "Replace one piece of a file. `old` must occur exactly once.",
+            object(
+                &["path", "old", "new"],
+                json!({
+                    "path": path("Relative to the workspace."),
+                    "old": { "type": "string", "minLength": 1, "maxLength": 262_144 },
+                    "new": { "type": "string", "maxLength": 262_144 }
+                }),
+            ),
+            Annotations { read_only: false, destructive: true, idempotent: false },
+        ),
+        ToolName::FsList => (
+            "List a directory of the workspace, directories with a slash behind, sorted.",
+            object(
+                &[],
+                json!({
+                    "path": path("Relative to the workspace. Default: the workspace."),
+                    "depth": { "type": "integer", "minimum": 1, "maximum": 8, "description": "Levels to go down. Default: 1." }
+                }),
+            ),
+            READS,
+        ),
+        ToolName::FsSearch => (
+            "Find lines that match a regular expression (Rust syntax), as path:line:text, sorted by path.",
+            object(
+                &["pattern"],
+                json!({
+                    "pattern": { "type": "string", "minLength": 1, "maxLength": 1024 },
+                    "path": path("File or directory to search, relative to the workspace. Default: the workspace.")
+                }),
+            ),
+            READS,
+        ),
+        ToolName::ShellRun => ("Run a program in the workspace. There is no network.", run_schema(), RUNS),
+        ToolName::TestsRun => ("Run a test command in the workspace. It passes when it exits with 0. There is no network.", run_schema(), RUNS),
+        ToolName::GitDiff => ("Show what changed since the last commit, new files included.", object(&[], json!({})), READS),
+        ToolName::GitCommit => (
+            "Commit every change of the workspace.",
+            object(&["message"], json!({ "message": { "type": "string", "minLength": 1, "maxLength": 4096 } })),
+            Annotations { read_only: false, destructive: false, idempotent: false },
+        ),
+        ToolName::Ask => (
+            "Ask the person behind this run a question and wait for the answer. Only when you cannot go on without it.",
+            object(&["question"], json!({ "question": { "type": "string", "minLength": 1, "maxLength": 4096 } })),
+            READS,
+        ),
+        ToolName::Finish => match role {
+            Role::Planner => (
+                "Hand in the plan: tasks that are done one after the other, each by an agent that sees the work of those before it.",
+                object(
+                    &["summary", "tasks"],
+                    json!({
+                        "summary": { "type": "string", "minLength": 1, "maxLength": 4096 },
+                        "tasks": {
+                            "type": "array", "minItems": 1, "maxItems": 20,
+                            "items": object(
+                                &["name", "description"],
+                                json!({
+                                    "name": { "type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 40 },
+                                    "description": { "type": "string", "minLength": 1, "maxLength": 8192 }
+                                }),
+                            )
+                        }
+                    }),
+                ),
+                READS,
+            ),
+            Role::Coder | Role::Acceptance => (
+                "End the task. Everything must be committed.",
+                object(&["summary"], json!({ "summary": { "type": "string", "minLength": 1, "maxLength": 4096 } })),
+                READS,
+            ),
+        },
+    };
+    Tool { name, description: description.to_owned(), input_schema, annotations }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_reads_back_what_it_prints() {
+        for name in ToolName::ALL {
+            assert_eq!(ToolName::parse(name.as_str()), Some(name));
+            assert_eq!(serde_json::to_value(name).ok(), Some(json!(name.as_str())));
+        }
+    }
+
+    #[test]
+    fn every_schema_refuses_an_unknown_argument() {
+        for role in [Role::Planner, Role::Coder, Role::Acceptance] {
+            for tool in catalog(role) {
+                let validator = jsonschema::draft202012::new(&tool.input_schema).unwrap_or_else(|e| unreachable!("{}: {e}", tool.name));
+                assert!(!validator.is_valid(&json!({ "surprise": 1 })), "{}", tool.name);
+            }
+        }
+    }
+}
