@@ -1,1 +1,60 @@
+//! The kinds of `reeve.dev/v1alpha1`: types, validation rules, columns, examples. No logic.
+//!
+//! Architecture invariant: what a user may write is decided here, by schema and CEL; a field that does nothing is not in a schema.
+//! (The tests in `tests/kinds.rs` apply every example to a real API server and every bad one too.)
+//!
+//! Specs that started something are immutable; what a person may change on a running Goal or AgentRun is `suspended`, and on an AgentRun
+//! `answers`.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![allow(unreachable_pub, reason = "derive(CustomResource) writes pub structs into private modules")]
 
+mod agentprofile;
+mod agentrun;
+mod condition;
+mod goal;
+mod modelprovider;
+mod policyset;
+mod shared;
+
+pub use agentprofile::{AgentProfile, AgentProfileSpec, AgentProfileStatus, Prompts, Route, Routes, Sandbox, SandboxResources};
+pub use agentrun::{
+    AgentRun, AgentRunPhase, AgentRunSpec, AgentRunStatus, CheckpointStatus, JournalHead, Question, RunArtifact, RunLimits, RunResult, StepStatus,
+    UsageStatus,
+};
+pub use condition::{Condition, ConditionStatus, ConditionType};
+pub use goal::{Acceptance, Goal, GoalPhase, GoalSpec, GoalStatus, GoalTask, TaskState, TaskStatus};
+pub use modelprovider::{Model, ModelProvider, ModelProviderSpec, ModelProviderStatus, ProviderKind, Transcript};
+pub use policyset::{ExpectedVerdict, PolicyCase, PolicyMode, PolicySet, PolicySetSpec, PolicySetStatus};
+pub use shared::{
+    Archive, Artifact, Command, ConfigMapKeyRef, Inline, InlineFile, LocalRef, Role, SecretKeyRef, Task, ToolName, Workspace,
+};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The API group.
+pub const GROUP: &str = "reeve.dev";
+/// The only version.
+pub const VERSION: &str = "v1alpha1";
+/// Field manager of everything that the operator applies.
+pub const FIELD_MANAGER: &str = "reeve";
+
+/// Labels and annotations that Reeve writes or reads.
+pub mod label {
+    /// UID of the AgentRun that an object serves.
+    pub const RUN_UID: &str = "reeve.dev/run-uid";
+    /// Name of the AgentRun that an object serves.
+    pub const RUN: &str = "reeve.dev/run";
+    /// UID of the Goal that an AgentRun serves.
+    pub const GOAL_UID: &str = "reeve.dev/goal-uid";
+    /// On a sandbox's Pod: what the default-deny NetworkPolicy selects.
+    pub const SANDBOX: &str = "reeve.dev/sandbox";
+    /// Annotation on a Secret: the hosts (`host` or `host:port`, comma separated) that its value may be sent to.
+    pub const ALLOWED_HOSTS: &str = "reeve.dev/allowed-hosts";
+}
+
+/// Every CustomResourceDefinition, in the order of the alphabet.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![AgentProfile::crd(), AgentRun::crd(), Goal::crd(), ModelProvider::crd(), PolicySet::crd()]
+}

@@ -1,0 +1,300 @@
+//! One agent at one task.
+//!
+//! ```yaml
+#![doc = include_str!("../../hack/examples/agentrun-minimal.yaml")]
+//! ```
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::{Command, Condition, LocalRef, Role, Task, Workspace};
+
+/// One agent at one task: a loop of Plan, Act, Observe and Reflect in a sandbox of its own, every effect journaled before it happens.
+///
+/// A spec is immutable but for `suspended` and `answers`.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
+#[kube(
+    group = "reeve.dev",
+    version = "v1alpha1",
+    kind = "AgentRun",
+    namespaced,
+    status = "AgentRunStatus",
+    shortname = "run",
+    category = "reeve",
+    doc = "One agent at one task: a loop of Plan, Act, Observe and Reflect in a sandbox of its own, every effect journaled before it happens.",
+    selectable = ".spec.goalRef.name",
+    selectable = ".spec.role",
+    validation = Rule::new("self.metadata.name.size() <= 63").message("an AgentRun's name has at most 63 characters"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Step", type_ = "integer", json_path = ".status.step"),
+    printcolumn(name = "Max", type_ = "integer", json_path = ".status.maxSteps"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Goal", type_ = "string", json_path = ".spec.goalRef.name", priority = 1),
+    printcolumn(name = "Tokens In", type_ = "integer", json_path = ".status.usage.inputTokens", priority = 1),
+    printcolumn(name = "Tokens Out", type_ = "integer", json_path = ".status.usage.outputTokens", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.?objective == oldSelf.?objective && self.?task == oldSelf.?task && self.?goalRef == oldSelf.?goalRef && self.?requestedBy == oldSelf.?requestedBy && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && self.?workspace == oldSelf.?workspace && self.?commands == oldSelf.?commands && self.?limits == oldSelf.?limits").message("the spec of an AgentRun is immutable but for suspended and answers; create another run instead"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.answers) || (has(self.answers) && oldSelf.answers.all(k, k in self.answers && self.answers[k] == oldSelf.answers[k]))").message("an answer once given stands"))]
+#[x_kube(validation = Rule::new("(self.role == 'Acceptance') == has(self.commands)").message("commands are what a run of role Acceptance has, and only such a run"))]
+#[x_kube(validation = Rule::new("self.role == 'Acceptance' || has(self.objective)").message("objective is required for the roles Planner and Coder"))]
+#[x_kube(validation = Rule::new("!has(self.workspace) || !has(self.workspace.artifact) || has(self.goalRef)").message("workspace.artifact belongs to runs of a Goal; use inline or archive"))]
+pub struct AgentRunSpec {
+    /// Who asked. Stamped by the API server; nobody can name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub requested_by: Option<String>,
+    /// Stops the run between two steps, and lets it go on when taken back. The clock of `limits.seconds` runs on.
+    #[serde(default)]
+    pub suspended: bool,
+    /// What the agent is there for.
+    pub role: Role,
+    /// What it shall do, for the model. Required but for the role Acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub objective: Option<String>,
+    /// Name of the task, which is also the lane of a transcript.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub task: Option<String>,
+    /// The Goal it serves. Only the operator creates such a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal_ref: Option<LocalRef>,
+    /// 1: it may look and propose. 2: it may also change its sandbox's workspace.
+    #[serde(default = "autonomy")]
+    #[schemars(range(min = 1, max = 2))]
+    pub autonomy_level: i32,
+    /// Who the agent is.
+    #[serde(default = "default_profile")]
+    pub profile_ref: LocalRef,
+    /// What it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
+    /// Commands of a run of role Acceptance, in order; the first that fails ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub commands: Option<Vec<Command>>,
+    /// Bounds; each has a default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RunLimits>,
+    /// Answers to questions of the agent (`status.question.id`). An answer once given stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 100), schema_with = "answers_schema")]
+    pub answers: Option<BTreeMap<String, String>>,
+}
+
+pub(crate) const fn autonomy() -> i32 {
+    2
+}
+
+pub(crate) fn default_profile() -> LocalRef {
+    LocalRef { name: "default".to_owned() }
+}
+
+fn answers_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "description": "Answers to questions of the agent, by status.question.id. An answer once given stands.",
+        "maxProperties": 100,
+        "additionalProperties": { "type": "string", "maxLength": 8192 }
+    })
+}
+
+/// Bounds of one run. Reaching one ends the run with the reason that names it.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunLimits {
+    /// Model answers. Default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub steps: Option<i32>,
+    /// Wall time in seconds. Default 1800.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub seconds: Option<i32>,
+    /// Tool calls. Default 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 5000))]
+    pub tool_calls: Option<i32>,
+    /// Bytes that tools may give back to the model. Default 4194304.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024, max = 268435456))]
+    pub output_bytes: Option<i64>,
+}
+
+/// Where a run stands.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum AgentRunPhase {
+    /// Waits for what it refers to, or for a place.
+    Pending,
+    /// The sandbox is being made.
+    Starting,
+    /// The loop runs.
+    Running,
+    /// Stopped by a person, or waiting for an answer.
+    Suspended,
+    /// Reached its end well.
+    Succeeded,
+    /// Ended otherwise; condition Ready says why.
+    Failed,
+}
+
+impl AgentRunPhase {
+    /// Whether the run has ended.
+    pub const fn is_final(self) -> bool {
+        matches!(self, AgentRunPhase::Succeeded | AgentRunPhase::Failed)
+    }
+}
+
+/// What is known of a run: a projection of its journal, at most one second old.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRunStatus {
+    /// Where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<AgentRunPhase>,
+    /// Generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Step that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<i32>,
+    /// Steps that it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<i32>,
+    /// The last steps in brief, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub steps: Vec<StepStatus>,
+    /// What it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageStatus>,
+    /// Head of its journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalHead>,
+    /// What the agent asks a person; answer it in `spec.answers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
+    /// Name of its Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub job: Option<String>,
+    /// Its last checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointStatus>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<RunResult>,
+    /// Conditions: Ready, SandboxReady.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::condition::conditions_schema")]
+    pub conditions: Vec<Condition>,
+}
+
+/// One step in brief.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// Its number, from 1.
+    pub step: i32,
+    /// What was called, and what came of it.
+    #[schemars(length(max = 32), inner(length(max = 256)))]
+    pub calls: Vec<String>,
+}
+
+/// What a run used.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageStatus {
+    /// Model answers.
+    pub model_answers: i64,
+    /// Input tokens, cached ones included.
+    pub input_tokens: i64,
+    /// Output tokens.
+    pub output_tokens: i64,
+    /// Tool calls.
+    pub tool_calls: i64,
+    /// Tool calls that policy denied.
+    pub denied_calls: i64,
+    /// Bytes given back to the model.
+    pub output_bytes: i64,
+}
+
+/// Head of a run's journal: what `reeve journal verify` compares with.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalHead {
+    /// Position of the last row in the run's stream.
+    pub seq: i64,
+    /// Its hash.
+    #[schemars(length(max = 71))]
+    pub hash: String,
+}
+
+/// A question to a person.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Question {
+    /// Key into `spec.answers`.
+    #[schemars(length(max = 40))]
+    pub id: String,
+    /// The question.
+    #[schemars(length(max = 4096))]
+    pub text: String,
+}
+
+/// Bytes in the artifact store.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunArtifact {
+    /// What it is: `patch` (git diff from the base) or `bundle` (git bundle).
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// SHA-256 digest.
+    #[schemars(length(max = 71))]
+    pub digest: String,
+    /// Length.
+    pub bytes: i64,
+}
+
+/// A checkpoint: the workspace's commits, kept.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointStatus {
+    /// Commit that the workspace was loaded as.
+    #[schemars(length(max = 64))]
+    pub base_commit: String,
+    /// Commit that it stands at.
+    #[schemars(length(max = 64))]
+    pub head_commit: String,
+    /// Files that differ between them.
+    #[schemars(length(max = 50), inner(length(max = 4096)))]
+    pub changed: Vec<String>,
+    /// What is kept.
+    #[schemars(length(max = 8))]
+    pub artifacts: Vec<RunArtifact>,
+}
+
+/// How a run ended.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult {
+    /// Why, in one word: the reason of condition Ready.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What the agent says of it, or what went wrong.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// The plan, of a planner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub tasks: Vec<Task>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
