@@ -7,7 +7,10 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod class;
+pub mod conditions;
 pub mod digest;
+pub mod goal;
 pub mod journal;
 pub mod limits;
 pub mod model;

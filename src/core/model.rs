@@ -165,6 +165,8 @@ pub enum ModelFailure {
     QuotaExhausted,
     /// Rate limit, overload, 5xx, time-out or no connection, after all retries.
     Unavailable,
+    /// The ModelProvider, its Secret or its transcript is missing or not usable.
+    ProviderNotReady,
     /// The answer could not be read as the provider's protocol.
     Garbled,
 }
@@ -178,6 +180,7 @@ impl ModelFailure {
             ModelFailure::Unauthorized => "ModelUnauthorized",
             ModelFailure::QuotaExhausted => "ModelQuotaExhausted",
             ModelFailure::Unavailable => "ModelUnavailable",
+            ModelFailure::ProviderNotReady => "ProviderNotReady",
             ModelFailure::Garbled => "ModelAnswerGarbled",
         }
     }

@@ -10,14 +10,18 @@
 //! Architecture invariant: `next` reads the state and the time, nothing else. A crash at any instant is followed by the same fold and so
 //! by the same next step. (Guarded by the tests in `tests.rs`.)
 
+mod begin;
 mod conversation;
 mod next;
+mod project;
 mod reason;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use begin::{CODER_PROMPT, NotReady, PLANNER_PROMPT, profile_digest, role, snapshot, tool};
 pub use conversation::request;
 pub use next::{Ending, Step, asked, ended, next};
+pub use project::{checkpoint, project, usage};
 pub use reason::EndReason;
 pub use state::{CallStage, FoldError, InFlight, PendingCall, RunState, Sandbox, StepBrief, Tally};

@@ -1,0 +1,125 @@
+//! A run's status, as its rows have it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use reeve_api::{
+    AgentRunPhase, AgentRunStatus, CheckpointStatus, Condition, ConditionStatus, ConditionType, JournalHead, Question, RunArtifact, RunResult,
+    StepStatus, Task, UsageStatus,
+};
+
+use super::{RunState, Sandbox, Step, next};
+use crate::conditions::{self, Say};
+use crate::journal::{CheckpointTaken, Head};
+
+/// The status of a run. `old` gives the times of conditions that did not change.
+pub fn project(state: &RunState, head: Option<Head>, old: &[Condition], generation: Option<i64>, job: &str, now: Timestamp) -> AgentRunStatus {
+    let (phase, say) = phase(state, now);
+    let spec = state.started.as_ref().map(|started| &started.spec);
+    AgentRunStatus {
+        phase: Some(phase),
+        observed_generation: generation,
+        step: Some(int(state.step)),
+        max_steps: spec.map(|spec| int(if spec.commands.is_empty() { spec.limits.steps } else { spec.commands.len() as u32 })),
+        steps: state.steps.iter().map(|brief| StepStatus { step: int(brief.step), calls: brief.calls.clone() }).collect(),
+        usage: Some(usage(state)),
+        journal: head.map(|head| JournalHead { seq: long(head.seq.0), hash: head.hash.to_string() }),
+        question: question(state, now),
+        job: (state.sandbox != Sandbox::None).then(|| job.to_owned()),
+        checkpoint: state.checkpoint.as_ref().map(checkpoint),
+        result: state.finished.as_ref().map(|finished| RunResult {
+            reason: finished.reason.as_str().to_owned(),
+            message: clip(&finished.message, 4096),
+            tasks: finished.tasks.iter().map(|task| Task { name: task.name.clone(), description: task.description.clone() }).collect(),
+            finished_at: Some(Time(conditions::whole_second(finished.at))),
+        }),
+        conditions: conditions::set(old, &[say, sandbox(state)], generation, now),
+    }
+}
+
+/// What a run used, for its status and its Goal's.
+pub fn usage(state: &RunState) -> UsageStatus {
+    UsageStatus {
+        model_answers: i64::from(state.answers),
+        input_tokens: long(state.usage.input_tokens),
+        output_tokens: long(state.usage.output_tokens),
+        tool_calls: i64::from(state.tool_calls),
+        denied_calls: i64::from(state.denied),
+        output_bytes: long(state.output_bytes),
+    }
+}
+
+/// A checkpoint as status shows it.
+pub fn checkpoint(taken: &CheckpointTaken) -> CheckpointStatus {
+    const SHOWN: usize = 50;
+    let workspace = &taken.workspace;
+    let artifact = |name: &str, blob: &crate::tool::wire::Blob| RunArtifact { name: name.to_owned(), digest: blob.digest.to_string(), bytes: long(blob.bytes) };
+    CheckpointStatus {
+        base_commit: workspace.base_commit.clone(),
+        head_commit: workspace.head_commit.clone(),
+        changed: workspace.changed.iter().take(SHOWN).map(|path| clip(path, 4096)).collect(),
+        artifacts: vec![artifact("patch", &workspace.patch), artifact("bundle", &workspace.bundle)],
+    }
+}
+
+fn phase(state: &RunState, now: Timestamp) -> (AgentRunPhase, Say) {
+    use AgentRunPhase as Phase;
+    let ready = |status, reason: &str, message: String| Say::ready(status, reason, message);
+    if let Some(finished) = &state.finished {
+        let (phase, status) = if finished.succeeded { (Phase::Succeeded, ConditionStatus::True) } else { (Phase::Failed, ConditionStatus::False) };
+        return (phase, ready(status, finished.reason.as_str(), clip(&finished.message, 4096)));
+    }
+    if state.suspended {
+        return (Phase::Suspended, ready(ConditionStatus::Unknown, "Suspended", "spec.suspended is true.".to_owned()));
+    }
+    if let Step::AwaitAnswer { question_id, .. } = next(state, now) {
+        let message = format!("The agent asks a question: answer it in spec.answers[{question_id:?}].");
+        return (Phase::Suspended, ready(ConditionStatus::Unknown, "AwaitingAnswer", message));
+    }
+    match state.sandbox {
+        Sandbox::None => (Phase::Pending, ready(ConditionStatus::Unknown, "Pending", "The run is about to start.".to_owned())),
+        Sandbox::Requested => (Phase::Starting, ready(ConditionStatus::Unknown, "SandboxStarting", "The sandbox is being made.".to_owned())),
+        Sandbox::Ready(_) => (Phase::Running, ready(ConditionStatus::Unknown, "Running", format!("Step {}.", state.step))),
+    }
+}
+
+fn sandbox(state: &RunState) -> Say {
+    let (status, reason, message) = match (&state.sandbox, state.finished.is_some()) {
+        (Sandbox::Ready(_), true) => (ConditionStatus::False, "RunFinished", "The sandbox was closed with the run.".to_owned()),
+        (Sandbox::Ready(ready), false) => (ConditionStatus::True, "Attached", format!("Pod {} answers.", ready.pod)),
+        (Sandbox::Requested | Sandbox::None, true) => (ConditionStatus::False, "RunFinished", "The run ended before its sandbox was ready.".to_owned()),
+        (Sandbox::Requested, false) => (ConditionStatus::Unknown, "Starting", "The sandbox is being made.".to_owned()),
+        (Sandbox::None, false) => (ConditionStatus::Unknown, "Pending", "No sandbox was asked for yet.".to_owned()),
+    };
+    Say { kind: ConditionType::SandboxReady, status, reason: reason.to_owned(), message }
+}
+
+fn question(state: &RunState, now: Timestamp) -> Option<Question> {
+    match next(state, now) {
+        Step::AwaitAnswer { question_id, question, .. } => Some(Question { id: question_id, text: clip(&question, 4096) }),
+        Step::Begin
+        | Step::StartSandbox
+        | Step::LoadWorkspace
+        | Step::CallModel { .. }
+        | Step::Decide(_)
+        | Step::Refuse(..)
+        | Step::CallTool { .. }
+        | Step::Checkpoint
+        | Step::Answer(_)
+        | Step::Reflect(_)
+        | Step::End(_)
+        | Step::Wait
+        | Step::Done => None,
+    }
+}
+
+fn clip(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+fn int(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn long(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
