@@ -33,7 +33,8 @@ use crate::{Command, Condition, LocalRef, RunArtifact, RunLimits, Task, UsageSta
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.objective == oldSelf.objective && self.?requestedBy == oldSelf.?requestedBy && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && self.?workspace == oldSelf.?workspace && self.?tasks == oldSelf.?tasks && self.acceptance == oldSelf.acceptance && self.?limits == oldSelf.?limits").message("the spec of a Goal is immutable but for suspended; create another Goal instead"))]
+// `has` rather than `self.?field`: behind an optional the API server no longer sees how large a field can be, and refuses the rule for its cost.
+#[x_kube(validation = Rule::new("self.objective == oldSelf.objective && (has(self.requestedBy) ? has(oldSelf.requestedBy) && self.requestedBy == oldSelf.requestedBy : !has(oldSelf.requestedBy)) && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && (has(self.workspace) ? has(oldSelf.workspace) && self.workspace == oldSelf.workspace : !has(oldSelf.workspace)) && (has(self.tasks) ? has(oldSelf.tasks) && self.tasks == oldSelf.tasks : !has(oldSelf.tasks)) && self.acceptance == oldSelf.acceptance && (has(self.limits) ? has(oldSelf.limits) && self.limits == oldSelf.limits : !has(oldSelf.limits))").message("the spec of a Goal is immutable but for suspended; create another Goal instead"))]
 #[x_kube(validation = Rule::new("!has(self.workspace) || !has(self.workspace.artifact)").message("workspace.artifact belongs to runs of a Goal; use inline or archive"))]
 #[x_kube(validation = Rule::new("!has(self.tasks) || self.tasks.all(t, self.tasks.filter(u, u.name == t.name).size() == 1)").message("each task needs a name of its own"))]
 pub struct GoalSpec {
