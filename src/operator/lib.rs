@@ -1,1 +1,5 @@
+pub mod cluster;
+pub mod sandbox;
+pub mod telemetry;
+pub mod web;
 

@@ -1,0 +1,183 @@
+//! Writing to the API server: our own status, and objects that belong to one of ours.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use reeve_api::FIELD_MANAGER;
+use reeve_core::class::Class;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The name is in use by an object that is not ours. Nothing was changed.
+    #[error("expected {kind} {namespace}/{name} to be free or to belong to UID {expected}, but it belongs to {found}: delete it, or rename yours")]
+    NameTaken {
+        /// Kind of the object.
+        kind: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// UID of the owner that was to have it.
+        expected: String,
+        /// What owns it, in words.
+        found: String,
+    },
+    /// The object to write has no name, no UID or no controller: a bug of the caller.
+    #[error("cannot write {kind}: it has no {missing}")]
+    Incomplete {
+        /// Kind of the object.
+        kind: String,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// The API server refused, or could not be reached.
+    #[error("{doing}: {source}")]
+    Api {
+        /// The step.
+        doing: String,
+        /// The error.
+        source: kube::Error,
+    },
+}
+
+impl WriteError {
+    /// What kind of trouble it is.
+    pub fn class(&self) -> Class {
+        match self {
+            WriteError::NameTaken { .. } => Class::Invalid,
+            WriteError::Incomplete { .. } => Class::Bug,
+            WriteError::Api { source, .. } => classify(source),
+        }
+    }
+}
+
+/// What kind of trouble an error of the API server is.
+///
+/// Reasons as in `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`; where a status has none, its HTTP code decides.
+pub fn classify(error: &kube::Error) -> Class {
+    match error {
+        kube::Error::Api(status) => of_status(&status.reason, status.code),
+        kube::Error::HyperError(_)
+        | kube::Error::Service(_)
+        | kube::Error::ReadEvents(_)
+        | kube::Error::HttpError(_)
+        | kube::Error::Auth(_)
+        | kube::Error::UpgradeConnection(_) => Class::Transient,
+        kube::Error::SerdeError(_)
+        | kube::Error::BuildRequest(_)
+        | kube::Error::FromUtf8(_)
+        | kube::Error::LinesCodecMaxLineLengthExceeded => Class::Bug,
+        // What is left concerns the configuration of the client.
+        _ => Class::Invalid,
+    }
+}
+
+fn of_status(reason: &str, code: u16) -> Class {
+    match (reason, code) {
+        ("ServerTimeout" | "TooManyRequests", _) | (_, 429) => Class::Throttled,
+        // A namespace that is going away, or an old resourceVersion: read again.
+        ("Conflict" | "AlreadyExists" | "NotFound" | "Gone" | "Expired", _) | (_, 404 | 409 | 410) => Class::Conflict,
+        // A token that has just been rotated is taken at the next try.
+        ("Unauthorized" | "InternalError" | "ServiceUnavailable" | "Timeout", _) | (_, 401 | 408 | 500..) => Class::Transient,
+        ("MethodNotAllowed" | "NotAcceptable" | "UnsupportedMediaType" | "BadRequest", _) => Class::Bug,
+        _ => Class::Invalid,
+    }
+}
+
+/// Makes `status` the whole of what we say in the status of `of`, by server-side apply. Costs one write even if nothing changed.
+///
+/// The UID is part of what is sent, so an object that was deleted and made again under the same name is refused with a conflict.
+///
+/// # Errors
+/// [`WriteError::Api`], [`WriteError::Incomplete`].
+pub async fn apply_status<K, S>(client: &Client, of: &K, status: &S) -> Result<K, WriteError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    S: Serialize + Sync,
+{
+    let (namespace, name, uid) = address(of)?;
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": { "name": name, "uid": uid },
+        "status": status,
+    });
+    // Forced: nobody else has a say in what we found.
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_status(&name, &parameters, &Patch::Apply(&body))
+        .await
+        .map_err(|source| WriteError::Api { doing: format!("writing the status of {} {namespace}/{name}", K::kind(&())), source })
+}
+
+fn address<K: Resource<DynamicType = ()>>(of: &K) -> Result<(String, String, String), WriteError> {
+    let missing = |missing| WriteError::Incomplete { kind: K::kind(&()).into_owned(), missing };
+    let meta = of.meta();
+    let namespace = meta.namespace.clone().ok_or_else(|| missing("namespace"))?;
+    let name = meta.name.clone().ok_or_else(|| missing("name"))?;
+    let uid = meta.uid.clone().ok_or_else(|| missing("UID"))?;
+    Ok((namespace, name, uid))
+}
+
+/// What [`create_owned`] found or made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created<K> {
+    /// It is fresh.
+    Made(K),
+    /// It was there and is ours: made before a crash, or by a request whose answer was lost. It may be ending; look.
+    Found(K),
+}
+
+impl<K> Created<K> {
+    /// The object.
+    pub fn into_object(self) -> K {
+        match self {
+            Created::Made(object) | Created::Found(object) => object,
+        }
+    }
+}
+
+/// Makes sure that an object of this name exists and belongs to the controller that `object` names. Never changes one that exists.
+///
+/// The client retries a POST by itself, so a conflict says nothing about whose the object is; its owner's UID does.
+///
+/// # Errors
+/// [`WriteError::NameTaken`] when it is someone else's, [`WriteError::Api`], [`WriteError::Incomplete`] when `object` has no controller.
+pub async fn create_owned<K>(client: &Client, object: &K) -> Result<Created<K>, WriteError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
+{
+    let kind = || K::kind(&()).into_owned();
+    let missing = |missing| WriteError::Incomplete { kind: kind(), missing };
+    let namespace = object.meta().namespace.clone().ok_or_else(|| missing("namespace"))?;
+    let name = object.meta().name.clone().ok_or_else(|| missing("name"))?;
+    let owner = controller(object).ok_or_else(|| missing("controller"))?;
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let failed = |doing: &str, source| WriteError::Api { doing: format!("{doing} {} {namespace}/{name}", kind()), source };
+    match api.create(&PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }, object).await {
+        Ok(made) => return Ok(Created::Made(made)),
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
+        Err(source) => return Err(failed("creating", source)),
+    }
+    let found = api.get(&name).await.map_err(|source| failed("reading", source))?;
+    match controller(&found) {
+        Some(uid) if uid == owner => Ok(Created::Found(found)),
+        other => {
+            let found = other.map_or_else(|| "nobody".to_owned(), |uid| format!("UID {uid}"));
+            Err(WriteError::NameTaken { kind: kind(), namespace, name, expected: owner, found })
+        }
+    }
+}
+
+fn controller<K: Resource>(object: &K) -> Option<String> {
+    object.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+}
+
+#[cfg(test)]
+mod tests;

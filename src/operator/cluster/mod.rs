@@ -1,0 +1,9 @@
+//! How the operator speaks to the API server: leadership, writes, and what its errors mean.
+
+mod apply;
+mod backoff;
+mod lease;
+
+pub use apply::{Created, WriteError, apply_status, classify, create_owned};
+pub use backoff::Backoff;
+pub use lease::{Held, LeaseConfig, LeaseError, acquire};
