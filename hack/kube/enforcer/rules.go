@@ -160,8 +160,10 @@ func rules(cidr netip.Prefix, open map[netip.Addr]access) string {
 	for _, name := range []string{chain, chainFrom, chainTo} {
 		fmt.Fprintf(&out, ":%s - [0:0]\n", name)
 	}
+	// The node's ends of Pods' links have an address of the range too; what the node hears from an open Pod is its own affair.
+	fmt.Fprintf(&out, "-A %s -i lo -j RETURN\n", chain)
 	fmt.Fprintf(&out, "-A %s -s %s -j %s\n", chain, cidr, chainFrom)
-	fmt.Fprintf(&out, "-A %s -d %s -j %s\n", chain, cidr, chainTo)
+	fmt.Fprintf(&out, "-A %s -d %s -m addrtype ! --dst-type LOCAL -j %s\n", chain, cidr, chainTo)
 	const replies = " -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY"
 	for _, address := range sorted {
 		may := open[address]

@@ -120,8 +120,9 @@ func TestTheRulesLetOnlyKnownOpenTrafficPass(t *testing.T) {
 	})
 	want := strings.Join([]string{
 		"*mangle", ":REEVE-POLICY - [0:0]", ":REEVE-FROM - [0:0]", ":REEVE-TO - [0:0]",
+		"-A REEVE-POLICY -i lo -j RETURN",
 		"-A REEVE-POLICY -s 10.89.0.0/16 -j REEVE-FROM",
-		"-A REEVE-POLICY -d 10.89.0.0/16 -j REEVE-TO",
+		"-A REEVE-POLICY -d 10.89.0.0/16 -m addrtype ! --dst-type LOCAL -j REEVE-TO",
 		"-A REEVE-FROM -s 10.89.0.2/32 -j RETURN",
 		"-A REEVE-TO -d 10.89.0.2/32 -j RETURN",
 		"-A REEVE-FROM -s 10.89.0.4/32 -j RETURN",
