@@ -31,6 +31,8 @@ pub enum Child {
     Ours {
         /// Whether `spec.suspended` is set on it.
         suspended: bool,
+        /// What it says it waits for, if it has not begun: reason and sentence. Shown, never decided on.
+        waiting: Option<(String, String)>,
         /// Its rows. Boxed: a run's state is large.
         state: Box<RunState>,
     },
@@ -258,13 +260,16 @@ impl Walk<'_> {
                 let message = format!("AgentRun {name} exists and belongs to another; delete it, or give this Goal another name.");
                 Err(Stop::At(GoalPhase::Failed, ConditionStatus::False, "NameTaken".to_owned(), message))
             }
-            Child::Ours { suspended, state } => {
+            Child::Ours { suspended, waiting, state } => {
                 self.add(&usage(&state));
                 let Some(finished) = &state.finished else {
                     if suspended != self.goal.spec.suspended {
                         self.actions.push(Action::Suspend { name: name.to_owned(), suspended: self.goal.spec.suspended });
                     }
-                    return stop("Running", format!("Run {name} works."));
+                    return match waiting {
+                        Some((reason, message)) => stop(&reason, format!("Run {name} waits: {message}")),
+                        None => stop("Running", format!("Run {name} works.")),
+                    };
                 };
                 if finished.succeeded {
                     return Ok(*state);

@@ -3,7 +3,7 @@
 use reeve_api::{AgentProfile, AgentRun, AgentRunSpec, ModelProvider};
 
 use crate::Digest;
-use crate::journal::{AcceptanceCommand, PackedWorkspace, RunLimits, SpecSnapshot};
+use crate::journal::{AcceptanceCommand, PackedWorkspace, RunLimits, SandboxShape, SpecSnapshot};
 use crate::limits;
 use crate::tool::{Role, ToolName, catalog};
 
@@ -114,8 +114,20 @@ pub fn snapshot(
         tools: tools(role, profile),
         commands: commands(spec),
         workspace,
+        sandbox: sandbox(&profile.spec.sandbox),
         limits: bounds(spec),
     })
+}
+
+fn sandbox(sandbox: &reeve_api::Sandbox) -> SandboxShape {
+    let reeve_api::Sandbox { image, resources, runtime_class_name } = sandbox;
+    SandboxShape {
+        image: image.clone(),
+        cpu: resources.cpu.clone(),
+        memory: resources.memory.clone(),
+        workspace: resources.workspace.clone(),
+        runtime_class: runtime_class_name.clone(),
+    }
 }
 
 fn tools(role: Role, profile: &AgentProfile) -> Vec<ToolName> {

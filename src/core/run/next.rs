@@ -124,6 +124,9 @@ pub fn next(state: &RunState, now: Timestamp) -> Step {
     if state.to_reflect {
         return Step::Reflect(state.reflection());
     }
+    if let Some(failed) = &state.acceptance_failed {
+        return Step::End(Ending::new(EndReason::AcceptanceFailed, failed.clone()));
+    }
     match spec.role {
         Role::Acceptance => Step::End(Ending::new(EndReason::Finished, format!("All {} acceptance commands passed.", spec.commands.len()))),
         Role::Planner | Role::Coder => ask_model(state, spec),

@@ -130,6 +130,8 @@ pub struct RunState {
     pub tests: Option<bool>,
     /// What to tell the model beside the results.
     pub advice: Option<String>,
+    /// The command of an acceptance run that failed, and the end of what it said.
+    pub acceptance_failed: Option<String>,
     /// The last steps, oldest first.
     pub steps: VecDeque<StepBrief>,
 }
@@ -177,6 +179,7 @@ impl RunState {
             tally: Tally::default(),
             tests: None,
             advice: None,
+            acceptance_failed: None,
             steps: VecDeque::new(),
         }
     }
@@ -333,9 +336,17 @@ impl RunState {
                 Observation::Ran { status: wire::Status::Ok, .. } | Observation::Answered
             ),
         });
-        if let Some(step) = self.steps.back_mut() {
-            step.calls.push(brief(&call, &stage, &word));
+        let line = brief(&call, &stage, &word);
+        if self.is_acceptance() && self.tally.succeeded == 0 {
+            self.acceptance_failed = Some(format!("{line}\n{}", tail(&ended.content)));
         }
+        if let Some(step) = self.steps.back_mut() {
+            step.calls.push(line);
+        }
+    }
+
+    fn is_acceptance(&self) -> bool {
+        self.started.as_ref().is_some_and(|started| started.spec.role == Role::Acceptance)
     }
 
     /// Counts a result and names it in a word.
@@ -389,7 +400,7 @@ impl RunState {
         if let Some(advice) = &reflection.advice {
             self.messages.push(Message::User { text: advice.clone() });
         }
-        if self.started.as_ref().is_some_and(|started| started.spec.role == Role::Acceptance) {
+        if self.is_acceptance() && self.acceptance_failed.is_none() {
             self.next_command();
         }
     }
@@ -435,6 +446,13 @@ fn advice_on(response: &ModelResponse) -> Option<String> {
             "You called no tool. Call one, or `finish` when the task is done.".to_owned()
         }
     })
+}
+
+/// The end of an output, where tests say what failed.
+fn tail(content: &str) -> String {
+    const SHOWN: usize = 1_000;
+    let skip = content.chars().count().saturating_sub(SHOWN);
+    content.chars().skip(skip).collect()
 }
 
 fn brief(call: &ToolCall, stage: &CallStage, word: &str) -> String {
