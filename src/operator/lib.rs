@@ -1,5 +1,151 @@
+//! The operator: controllers, the run loop, and all that touches the cluster.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `controllers/` | one file a kind: observe → validate → plan → apply → status |
+//! | `run/` | drives a run: `reeve_core::run::next` says the step, `run/driver.rs` does it |
+//! | `sandbox/` | the Job, its Pod, the one stream to it |
+//! | `cluster/` | the Lease, writes to the API server, backoff |
+//! | `web/` | health, metrics, the read API |
+//!
+//! Architecture invariant: nothing that a restart needs is kept in memory; a run goes on from its rows. (`tests/crash.rs` kills the process
+//! at every point that matters.)
+//!
+//! Architecture invariant: an effect is preceded by its durable intent, written under the epoch of the Lease that this process holds.
+#![forbid(unsafe_code)]
+
 pub mod cluster;
+mod config;
+mod context;
+mod controllers;
+mod error;
+mod policies;
+mod providers;
+mod run;
 pub mod sandbox;
+mod secrets;
 pub mod telemetry;
 pub mod web;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::Client;
+use reeve_store::{Artifacts, Journal};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+pub use error::Error;
+
+use crate::cluster::{Backoff, LeaseConfig, acquire};
+use crate::context::Context;
+use crate::controllers::Scope;
+use crate::web::Readiness;
+
+/// How long work in hand may take to stop, before the process ends anyway. Whatever is cut is taken up again from the journal.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the operator until `stop` fires or leadership is lost.
+///
+/// # Errors
+/// [`Error::Config`], [`Error::Store`] and [`Error::Lease`] at start, where going on could only do harm; [`Error::Fenced`] when another
+/// operator took over, so that the process ends with an exit code that is not 0 and is started anew.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
+    if config.max_concurrent_runs == 0 {
+        return Err(Error::Config("expected --max-concurrent-runs to be at least 1, found 0".to_owned()));
+    }
+    telemetry::check().map_err(|error| Error::bug(error.to_string()))?;
+    let journal = Journal::open(&config.data_dir.join("journal.db")).await?;
+    let artifacts = Artifacts::open(&config.data_dir.join("artifacts")).await?;
+    let readiness = Readiness::new("waits for the Lease");
+    let served = web::serve(config.http_address, readiness.clone(), journal.clone(), artifacts.clone(), stop.clone())
+        .await
+        .map_err(|error| Error::Config(format!("cannot serve on {}: {error}", config.http_address)))?;
+    let client = Client::try_default().await.map_err(|error| Error::Config(format!("no way to the API server: {error}")))?;
+    let lease = LeaseConfig::new(&config.namespace, &config.lease_name, &config.identity);
+    let floor = journal.highest_epoch().await?;
+    let held = tokio::select! {
+        held = acquire(client.clone(), lease, floor) => held?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let lost = held.lost();
+    // Ends all work: when the process is asked to stop, when the Lease is lost, when a write is fenced.
+    let work = stop.child_token();
+    let outcome = tokio::select! {
+        outcome = lead(config, client, journal.clone(), artifacts, held.epoch(), readiness.clone(), work.clone()) => outcome,
+        () = lost.cancelled() => Err(Error::Fenced("the Lease is lost".to_owned())),
+    };
+    readiness.not_ready("stops");
+    work.cancel();
+    held.release().await;
+    journal.close().await;
+    served.abort();
+    match outcome {
+        Err(error) => Err(error),
+        Ok(()) if stop.is_cancelled() => Ok(()),
+        Ok(()) => Err(Error::Fenced("another operator has taken over".to_owned())),
+    }
+}
+
+async fn lead(
+    config: Config,
+    client: Client,
+    journal: Journal,
+    artifacts: Artifacts,
+    epoch: reeve_core::journal::Epoch,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let scopes: Vec<Scope> = match config.watch_namespaces.as_slice() {
+        [] => vec![Scope::All],
+        some => some.iter().cloned().map(Scope::Namespace).collect(),
+    };
+    let own = Scope::Namespace(config.namespace.clone());
+    let mut work: Vec<BoxFuture<'static, ()>> = Vec::new();
+    let mut pods = BTreeMap::new();
+    for scope in &scopes {
+        let (store, watch) = sandbox::watch_pods(client.clone(), match scope {
+            Scope::All => None,
+            Scope::Namespace(namespace) => Some(namespace),
+        });
+        pods.insert(scope.clone(), store);
+        work.push(watch);
+    }
+    let places = Arc::new(Semaphore::new(config.max_concurrent_runs));
+    let context = Arc::new(Context {
+        config,
+        client,
+        pods,
+        journal,
+        artifacts,
+        epoch,
+        policies: policies::Policies::default(),
+        providers: providers::Providers::default(),
+        secrets: secrets::Secrets::default(),
+        backoff: Backoff::default(),
+        runs: run::Registry::default(),
+        places,
+        references: Notify::new(),
+        stop: stop.clone(),
+    });
+    controllers::ensure_default(&context).await?;
+    let mut judged_by = scopes.clone();
+    if !scopes.contains(&Scope::All) && !scopes.contains(&own) {
+        judged_by.push(own.clone());
+        work.push(controllers::policies_only(&context, &own));
+    }
+    controllers::load(&context, &judged_by).await?;
+    for scope in &scopes {
+        work.extend(controllers::all(&context, scope));
+    }
+    readiness.ready();
+    let all = futures::future::join_all(work);
+    tokio::select! {
+        _ = all => {}
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
+    }
+    Ok(())
+}

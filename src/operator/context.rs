@@ -1,0 +1,67 @@
+//! What every controller and every run shares.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::runtime::reflector::Store;
+use reeve_core::journal::Epoch;
+use reeve_store::{Artifacts, Journal};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Backoff;
+use crate::config::Config;
+use crate::controllers::Scope;
+use crate::policies::Policies;
+use crate::providers::Providers;
+use crate::run::Registry;
+use crate::secrets::Secrets;
+
+/// One operator process while it leads.
+pub(crate) struct Context {
+    /// Settings, fixed at start.
+    pub(crate) config: Config,
+    /// The API server.
+    pub(crate) client: Client,
+    /// Sandbox Pods as last seen, by scope.
+    pub(crate) pods: BTreeMap<Scope, Store<Pod>>,
+    /// The journal.
+    pub(crate) journal: Journal,
+    /// The artifact store.
+    pub(crate) artifacts: Artifacts,
+    /// Epoch of the Lease that this process holds.
+    pub(crate) epoch: Epoch,
+    /// Policy sets in force.
+    pub(crate) policies: Policies,
+    /// Model providers.
+    pub(crate) providers: Providers,
+    /// What must never be seen.
+    pub(crate) secrets: Secrets,
+    /// Failures of objects that are tried again, by kind, namespace and name.
+    pub(crate) backoff: Backoff<String>,
+    /// Runs that are driven.
+    pub(crate) runs: Registry,
+    /// Places for runs.
+    pub(crate) places: Arc<Semaphore>,
+    /// Rings when a profile, provider or policy changed: runs that wait for one look again.
+    pub(crate) references: Notify,
+    /// Set when this process must not act any more.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Context {
+    /// The sandbox Pods of a namespace that is watched.
+    pub(crate) fn pods(&self, namespace: &str) -> Option<&Store<Pod>> {
+        self.pods.get(&Scope::Namespace(namespace.to_owned())).or_else(|| self.pods.get(&Scope::All))
+    }
+
+    /// How long to wait before an object that failed is tried again.
+    pub(crate) fn again_in(&self, object: &str) -> Duration {
+        // Jitter needs no secrecy: the hasher's random keys are enough.
+        let bits = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), object);
+        self.backoff.failed(object.to_owned(), f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX))
+    }
+}

@@ -1,0 +1,177 @@
+//! PolicySet: valid text comes into force, journaled; an invalid edit leaves the one before in force.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kube::api::{ListParams, ObjectMeta, PostParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::Action;
+use kube::runtime::watcher;
+use kube::{Api, ResourceExt as _};
+use reeve_api::{ConditionStatus, FIELD_MANAGER, PolicyMode, PolicySet, PolicySetSpec, PolicySetStatus};
+use reeve_core::Digest;
+use reeve_core::conditions::{self, Say};
+use reeve_core::journal::{Actor, Event, PolicyActivated, RowDraft, Seq, Stream};
+use reeve_core::policy::{self, ActiveSet, CompiledSet, Mode, Scope as PolicyScope};
+
+use super::{Scope, controller, drive, show};
+use crate::context::Context;
+use crate::error::Error;
+use crate::policies::InForce;
+
+/// Name of the set that the operator creates in its own namespace where there is none.
+const DEFAULT: &str = "default";
+
+pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
+    let sets = drive(Arc::clone(&context), controller::<PolicySet>(&context, scope), reconcile);
+    let deletions = remove_deleted(context, scope);
+    Box::pin(async move {
+        futures::future::join(sets, deletions).await;
+    })
+}
+
+/// Creates the default set where there is none. One that a person has edited is left alone.
+pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
+    let api: Api<PolicySet> = Api::namespaced(context.client.clone(), &context.config.namespace);
+    if api.get_opt(DEFAULT).await?.is_some() {
+        return Ok(());
+    }
+    let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
+    let metadata = ObjectMeta { name: Some(DEFAULT.to_owned()), namespace: Some(context.config.namespace.clone()), ..ObjectMeta::default() };
+    let set = PolicySet { metadata, spec, status: None };
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&parameters, &set).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts in force what was in force before, and what is there now, before any run is judged.
+pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), Error> {
+    let past = activations(context).await?;
+    for scope in scopes {
+        for set in scope.api::<PolicySet>(context).list(&ListParams::default()).await? {
+            let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
+            if let Some(before) = past.get(&(namespace.clone(), name.clone())).filter(|before| Some(&before.uid) == set.uid().as_ref()) {
+                let bytes = context.artifacts.get(&before.digest).await?;
+                let spec: PolicySetSpec = serde_json::from_slice(&bytes).map_err(|error| Error::bug(format!("policy set {}: {error}", before.digest)))?;
+                match compile(&spec) {
+                    Ok(compiled) => context.policies.activate(&namespace, &name, in_force(context, &set, &spec, before.digest, compiled)),
+                    // A text that a stricter version of Reeve does not take any more: nothing of it is in force, and its status says so.
+                    Err(why) => tracing::error!(policyset = format!("{namespace}/{name}"), why, "what was in force is not valid any more"),
+                }
+            }
+            reconcile(Arc::clone(context), Arc::new(set)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn activations(context: &Context) -> Result<BTreeMap<(String, String), PolicyActivated>, Error> {
+    const PAGE: u32 = 500;
+    let mut latest = BTreeMap::new();
+    let mut from = Seq(1);
+    loop {
+        let rows = context.journal.read(&Stream::operator(), from, PAGE).await?;
+        let Some(last) = rows.last() else { return Ok(latest) };
+        from = last.seq.next();
+        for row in &rows {
+            if let Event::PolicyActivated(activated) = row.event().map_err(|error| Error::bug(error.to_string()))? {
+                latest.insert((activated.namespace.clone(), activated.name.clone()), activated);
+            }
+        }
+    }
+}
+
+async fn reconcile(context: Arc<Context>, set: Arc<PolicySet>) -> Result<Action, Error> {
+    let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
+    if set.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let say = match compile(&set.spec) {
+        Ok(compiled) => {
+            activate(&context, &set, &namespace, &name, compiled).await?;
+            Say::ready(ConditionStatus::True, "Active", "The policies are valid, their cases hold, and they are in force.")
+        }
+        Err(why) => Say::ready(ConditionStatus::False, "Invalid", why),
+    };
+    let active = context.policies.get(&namespace, &name).filter(|active| Some(&active.uid) == set.uid().as_ref());
+    let old = set.status.clone().unwrap_or_default();
+    let status = PolicySetStatus {
+        observed_generation: set.metadata.generation,
+        active_digest: active.as_ref().map(|active| active.digest.to_string()),
+        policies: active.as_ref().map(|active| i32::try_from(active.policies).unwrap_or(i32::MAX)),
+        conditions: conditions::set(&old.conditions, &[say], set.metadata.generation, Timestamp::now()),
+    };
+    show(&context, set.as_ref(), set.status.as_ref(), &status).await?;
+    Ok(Action::await_change())
+}
+
+/// Parses, validates against the schema, and holds the golden cases. The text of an error is for a person.
+fn compile(spec: &PolicySetSpec) -> Result<CompiledSet, String> {
+    let compiled = CompiledSet::parse(&spec.cedar).map_err(|error| error.to_string())?;
+    let failed = policy::check_cases(&compiled, &spec.cases);
+    if failed.is_empty() {
+        return Ok(compiled);
+    }
+    Err(failed.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
+fn in_force(context: &Context, set: &PolicySet, spec: &PolicySetSpec, digest: Digest, compiled: CompiledSet) -> InForce {
+    let namespace = set.namespace().unwrap_or_default();
+    let scope = if namespace == context.config.namespace { PolicyScope::Operator } else { PolicyScope::Namespace };
+    let mode = match spec.mode {
+        PolicyMode::Enforce => Mode::Enforce,
+        PolicyMode::Shadow => Mode::Shadow,
+    };
+    let name = format!("{namespace}/{}", set.name_any());
+    let policies = compiled.len();
+    InForce { uid: set.uid().unwrap_or_default(), digest, policies, set: ActiveSet { name, digest, scope, mode, compiled: Arc::new(compiled) } }
+}
+
+async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &str, compiled: CompiledSet) -> Result<(), Error> {
+    let bug = |error: serde_json::Error| Error::bug(error.to_string());
+    let digest = Digest::of_canonical(&set.spec).map_err(bug)?;
+    let uid = set.uid().unwrap_or_default();
+    if context.policies.get(namespace, name).is_some_and(|active| active.uid == uid && active.digest == digest) {
+        return Ok(());
+    }
+    let text = serde_json_canonicalizer::to_vec(&set.spec).map_err(bug)?;
+    context.artifacts.put(text).await?;
+    let activated = PolicyActivated {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        uid,
+        digest,
+        generation: set.metadata.generation.unwrap_or_default(),
+    };
+    let draft = RowDraft::of(&Event::PolicyActivated(activated), &Actor::Operator, Timestamp::now()).map_err(bug)?;
+    let after = context.journal.head(&Stream::operator()).await?.map(|head| head.seq);
+    context.journal.append(context.epoch, &Stream::operator(), after, vec![draft]).await?;
+    context.policies.activate(namespace, name, in_force(context, set, &set.spec, digest, compiled));
+    context.references.notify_waiters();
+    Ok(())
+}
+
+/// A set whose object is gone is out of force.
+fn remove_deleted(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
+    let api = scope.api::<PartialObjectMeta<PolicySet>>(&context);
+    Box::pin(async move {
+        let stop = context.stop.clone();
+        let events = watcher(api, watcher::Config::default());
+        let deletions = kube::runtime::WatchStreamExt::default_backoff(events).for_each(|event| {
+            if let Ok(watcher::Event::Delete(gone)) = &event {
+                context.policies.remove(&gone.namespace().unwrap_or_default(), &gone.name_any());
+            }
+            std::future::ready(())
+        });
+        tokio::select! {
+            () = deletions => {}
+            () = stop.cancelled() => {}
+        }
+    })
+}

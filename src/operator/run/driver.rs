@@ -1,0 +1,296 @@
+//! One run from its first row to its last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use reeve_api::AgentRun;
+use reeve_core::journal::{Actor, Event, Observation, RunStarted, ToolEnded};
+use reeve_core::run::{self, EndReason, Ending, NotReady, Sandbox, Step};
+use tokio::sync::watch;
+
+use super::sandbox::Attached;
+use super::status::Publisher;
+use super::{RunLog, crash, workspace};
+use crate::context::Context;
+use crate::error::Error;
+use crate::run::sandbox::job_name;
+use crate::telemetry::{Event as _, ReconcileFailed, RunFinished};
+
+/// How long a run that waits for a reference sleeps before it looks again without being rung.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Drives a run to its end, again and again where the cluster or the disk fails.
+pub(super) async fn supervise(context: Arc<Context>, object: watch::Receiver<Arc<AgentRun>>) {
+    let publisher = Publisher::start(&context, &object.borrow());
+    loop {
+        let place = context.places.clone().acquire_owned().await;
+        if place.is_err() {
+            return;
+        }
+        let rows = |driver: &Driver| driver.log.head();
+        let outcome = match Driver::new(&context, object.clone(), publisher.clone()).await {
+            Ok(mut driver) => {
+                let before = rows(&driver);
+                let outcome = driver.drive().await;
+                if rows(&driver) != before {
+                    context.backoff.reset(&publisher.name().to_owned());
+                }
+                outcome
+            }
+            Err(error) => Err(error),
+        };
+        drop(place);
+        match outcome {
+            Ok(()) => {
+                context.backoff.reset(&publisher.name().to_owned());
+                publisher.finish().await;
+                return;
+            }
+            Err(error) => match again(&context, &publisher, &error) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return,
+            },
+        }
+    }
+}
+
+/// Says what went wrong, and when to try again. None: this process must not.
+fn again(context: &Context, publisher: &Publisher, error: &Error) -> Option<Duration> {
+    if error.is_fenced() {
+        context.stop.cancel();
+        return None;
+    }
+    if matches!(error, Error::Stopping(_)) {
+        return None;
+    }
+    let wait = context.again_in(publisher.name());
+    ReconcileFailed { kind: "AgentRun", object: publisher.name(), class: error.class(), error: &error.to_string(), again_in: wait }.emit();
+    publisher.interrupted(error);
+    Some(wait)
+}
+
+/// A run while it is driven.
+pub(super) struct Driver {
+    pub(super) context: Arc<Context>,
+    pub(super) object: watch::Receiver<Arc<AgentRun>>,
+    pub(super) log: RunLog,
+    pub(super) attached: Option<Attached>,
+    publisher: Publisher,
+}
+
+impl Driver {
+    async fn new(context: &Arc<Context>, object: watch::Receiver<Arc<AgentRun>>, publisher: Publisher) -> Result<Driver, Error> {
+        let uid = object.borrow().uid().ok_or_else(|| Error::bug("an AgentRun without a UID"))?;
+        let log = RunLog::open(Arc::clone(context), &uid).await?;
+        Ok(Driver { context: Arc::clone(context), object, log, attached: None, publisher })
+    }
+
+    /// The object as last seen.
+    pub(super) fn seen(&self) -> Arc<AgentRun> {
+        Arc::clone(&self.object.borrow())
+    }
+
+    /// Makes everything staged durable and shows it.
+    pub(super) async fn commit(&mut self) -> Result<(), Error> {
+        self.log.commit().await?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Shows what is durable.
+    pub(super) fn publish(&self) {
+        self.publisher.publish(self.log.state(), self.log.head());
+    }
+
+    /// Does one step after the other.
+    async fn drive(&mut self) -> Result<(), Error> {
+        loop {
+            self.obey()?;
+            match run::next(self.log.state(), Timestamp::now()) {
+                Step::Begin => self.begin().await?,
+                Step::StartSandbox => self.start_sandbox().await?,
+                Step::LoadWorkspace => self.load_workspace().await?,
+                Step::CallModel { request, position, step, route } => self.call_model(*request, position, step, route).await?,
+                Step::Decide(call) => self.decide(call).await?,
+                Step::Refuse(asked, ended) => {
+                    self.log.stage(&Actor::Model, Event::ToolRequested(asked))?;
+                    self.log.stage(&Actor::Operator, Event::ToolResult(ended))?;
+                }
+                Step::CallTool { key, call_id, canonical, confinement } => self.call_tool(key, call_id, canonical, confinement).await?,
+                Step::AwaitAnswer { key, call_id, question_id, .. } => self.await_answer(key, call_id, &question_id).await?,
+                Step::Checkpoint => self.checkpoint().await?,
+                Step::Answer(ended) => self.log.stage(&Actor::Operator, Event::ToolResult(ended))?,
+                Step::Reflect(reflection) => self.log.stage(&Actor::Operator, Event::Reflect(reflection))?,
+                Step::End(ending) => self.end(ending).await?,
+                Step::Wait => {
+                    self.commit().await?;
+                    self.wait_for_change().await;
+                }
+                Step::Done => {
+                    self.commit().await?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Journals what a person changed in the spec.
+    fn obey(&mut self) -> Result<(), Error> {
+        let wanted = self.seen().spec.suspended;
+        let state = self.log.state();
+        if state.started.is_none() || state.finished.is_some() || state.suspended == wanted {
+            return Ok(());
+        }
+        let event = if wanted { Event::RunSuspended {} } else { Event::RunResumed {} };
+        self.log.stage(&Actor::Operator, event)
+    }
+
+    /// Until the object changes, or the run is out of time.
+    pub(super) async fn wait_for_change(&mut self) {
+        let left = self.left();
+        tokio::select! {
+            _ = self.object.changed() => {}
+            () = tokio::time::sleep(left) => {}
+        }
+    }
+
+    /// Time until the run's deadline, at least a moment, so that a step never waits for nothing.
+    pub(super) fn left(&self) -> Duration {
+        let state = self.log.state();
+        let (Some(started), Some(at)) = (&state.started, state.started_at) else { return LOOK_AGAIN };
+        let end = at.as_millisecond() + i64::from(started.spec.limits.seconds) * 1000;
+        let left = end.saturating_sub(Timestamp::now().as_millisecond());
+        Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1))
+    }
+
+    /// Reads once what the run needs to know, and journals it with the intent of its sandbox.
+    async fn begin(&mut self) -> Result<(), Error> {
+        let object = self.seen();
+        if object.spec.suspended {
+            self.publisher.waiting(&NotReady::new("Suspended", "spec.suspended is true."));
+            let _ = self.object.changed().await;
+            return Ok(());
+        }
+        match self.snapshot(&object).await {
+            Ok(started) => {
+                self.log.stage(&Actor::Person(started.requested_by.clone()), Event::RunStarted(Box::new(started)))?;
+                Ok(())
+            }
+            Err(why) => {
+                self.publisher.waiting(&why);
+                let rung = self.context.references.notified();
+                tokio::select! {
+                    _ = self.object.changed() => {}
+                    () = rung => {}
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn snapshot(&self, run: &AgentRun) -> Result<RunStarted, NotReady> {
+        let namespace = run.namespace().unwrap_or_default();
+        let client = self.context.client.clone();
+        let requested_by = run.spec.requested_by.clone().filter(|name| !name.is_empty()).ok_or_else(|| {
+            NotReady::new("RequesterUnknown", "spec.requestedBy is empty: this API server did not stamp it. Create the run again with your own user name there.")
+        })?;
+        let name = &run.spec.profile_ref.name;
+        let profile = kube::Api::<reeve_api::AgentProfile>::namespaced(client.clone(), &namespace)
+            .get_opt(name)
+            .await
+            .map_err(|error| NotReady::new("ProfileUnreadable", format!("AgentProfile {name:?} could not be read: {error}.")))?
+            .ok_or_else(|| NotReady::new("ProfileNotFound", format!("AgentProfile {name:?} is not there; create it, or name another in spec.profileRef.")))?;
+        let routes = match run.spec.role {
+            reeve_api::Role::Planner => &profile.spec.routes.planner[..],
+            reeve_api::Role::Coder => &profile.spec.routes.coder[..],
+            reeve_api::Role::Acceptance => &[],
+        };
+        let mut providers = std::collections::BTreeMap::new();
+        for route in routes {
+            let name = &route.provider_ref.name;
+            let found = kube::Api::<reeve_api::ModelProvider>::namespaced(client.clone(), &namespace)
+                .get_opt(name)
+                .await
+                .map_err(|error| NotReady::new("ProviderUnreadable", format!("ModelProvider {name:?} could not be read: {error}.")))?;
+            if let Some(found) = found {
+                self.context.providers.of(&client, &self.context.secrets, &namespace, &found.spec).await?;
+                providers.insert(name.clone(), found);
+            }
+        }
+        let packed = workspace::pack(&self.context, &namespace, run.spec.workspace.as_ref()).await?;
+        let spec = run::snapshot(run, &profile, |name| providers.get(name).cloned(), packed)?;
+        Ok(RunStarted { namespace, name: run.name_any(), requested_by, spec })
+    }
+
+    async fn await_answer(&mut self, key: String, call_id: String, question_id: &str) -> Result<(), Error> {
+        let answer = self.seen().spec.answers.as_ref().and_then(|answers| answers.get(question_id).cloned());
+        match answer {
+            Some(text) => {
+                let ended = ToolEnded { key, call_id, observation: Observation::Answered, content: text };
+                self.log.stage(&Actor::Operator, Event::ToolResult(ended))
+            }
+            None => {
+                self.commit().await?;
+                self.wait_for_change().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the run: the last row first, then the sandbox.
+    pub(super) async fn end(&mut self, ending: Ending) -> Result<(), Error> {
+        let finished = ending.finished(Timestamp::now());
+        self.tell_end(&finished);
+        self.log.stage(&Actor::Operator, Event::RunFinished(finished))?;
+        self.commit().await?;
+        self.close_sandbox().await;
+        Ok(())
+    }
+
+    /// The sandbox is gone: the call in flight has an outcome that nobody knows, and the run has ended.
+    pub(super) async fn lost(&mut self, reason: EndReason, message: String) -> Result<(), Error> {
+        let in_flight = self.log.state().call_in_flight().map(|call| (call.key.clone(), call.call.id.clone()));
+        if let Some((key, call_id)) = in_flight {
+            let content = "Whether this ran cannot be known: the sandbox is gone.".to_owned();
+            self.log.stage(&Actor::Operator, Event::ToolResult(ToolEnded { key, call_id, observation: Observation::Unknown, content }))?;
+        }
+        self.end(Ending::new(reason, message)).await
+    }
+
+    /// Ends what is left of the sandbox. The run has its last row: nothing here can change its outcome, so a failure is only counted.
+    async fn close_sandbox(&mut self) {
+        if self.log.state().sandbox == Sandbox::None {
+            return;
+        }
+        crash::point("effect.shutdown.before");
+        let closed = match self.attached.take() {
+            Some(attached) => attached.session.shutdown().await.is_ok(),
+            None => false,
+        };
+        if closed {
+            return;
+        }
+        let object = self.seen();
+        if let Err(error) = super::sandbox::delete_job(&self.context, &object, &job_name(&object)).await {
+            let (object, wait) = (self.publisher.name(), Duration::ZERO);
+            ReconcileFailed { kind: "AgentRun", object, class: error.class(), error: &error.to_string(), again_in: wait }.emit();
+        }
+    }
+
+    fn tell_end(&self, finished: &reeve_core::journal::RunFinished) {
+        let state = self.log.state();
+        let took = state.started_at.map_or(0, |at| finished.at.as_millisecond().saturating_sub(at.as_millisecond()));
+        RunFinished {
+            run: self.publisher.name(),
+            uid: &state.uid,
+            role: state.started.as_ref().map_or("", |started| started.spec.role.as_str()),
+            reason: finished.reason.as_str(),
+            steps: state.step,
+            took: Duration::from_millis(u64::try_from(took).unwrap_or(0)),
+        }
+        .emit();
+    }
+}

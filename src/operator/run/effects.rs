@@ -1,0 +1,183 @@
+//! The effects of a step: asking a model, judging and calling a tool, packing the workspace. Intent before, outcome after.
+
+use std::time::{Duration, Instant};
+
+use reeve_core::journal::{Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, ToolEnded, Verdict};
+use reeve_core::model::{Arguments, ModelFailure, ModelRequest, ModelResponse, Position};
+use reeve_core::policy::{self, Agent, Facts, Keys};
+use reeve_core::run::{self, EndReason, PendingCall};
+use reeve_core::tool::{ToolName, wire};
+
+use super::crash;
+use super::driver::Driver;
+use super::sandbox::Answer;
+use crate::error::Error;
+use crate::telemetry::{self, Event as _};
+
+/// The longest that one model request may take, retries included, whatever the run's own deadline.
+const MODEL_DEADLINE: Duration = Duration::from_secs(600);
+
+impl Driver {
+    pub(super) async fn call_model(&mut self, request: ModelRequest, position: Position, step: u32, route: usize) -> Result<(), Error> {
+        let digest = request.digest().map_err(|error| Error::bug(error.to_string()))?;
+        let spec = self.log.state().started.as_ref().map(|started| &started.spec);
+        let provider = spec.and_then(|spec| spec.routes.get(route)).map(|(provider, _)| provider.clone()).unwrap_or_default();
+        let model = request.model.clone();
+        let asked = ModelAsked { step, route, provider: provider.clone(), model: model.clone(), digest, messages: request.messages.len() };
+        self.log.stage(&Actor::Operator, Event::ModelRequest(asked))?;
+        self.commit().await?;
+        crash::point("effect.model.before");
+        let before = Instant::now();
+        let answered = self.ask(&request, &position, &provider).await;
+        crash::point("effect.model.after");
+        telemetry::ModelAsked {
+            run: &self.name(),
+            provider: &provider,
+            model: &model,
+            took: before.elapsed(),
+            outcome: match &answered {
+                ModelAnswered::Answer { response, .. } => Ok((response.usage.input_tokens, response.usage.output_tokens)),
+                ModelAnswered::Failure { failure, .. } => Err(failure.as_str()),
+            },
+        }
+        .emit();
+        let thought = match &answered {
+            ModelAnswered::Answer { response: ModelResponse { text, .. }, .. } if !text.trim().is_empty() => Some(text.clone()),
+            ModelAnswered::Answer { .. } | ModelAnswered::Failure { .. } => None,
+        };
+        self.log.stage(&Actor::Model, Event::ModelResponse(answered))?;
+        if let Some(text) = thought {
+            self.log.stage(&Actor::Model, Event::ThoughtSummary { text })?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, request: &ModelRequest, position: &Position, provider: &str) -> ModelAnswered {
+        let context = &self.context;
+        let namespace = self.seen().metadata.namespace.clone().unwrap_or_default();
+        let provider = match context.providers.get(&context.client, &context.secrets, &namespace, provider).await {
+            Ok(provider) => provider,
+            Err(why) => return ModelAnswered::Failure { failure: ModelFailure::ProviderNotReady, message: why.message, attempts: 0 },
+        };
+        let deadline = Instant::now() + self.left().min(MODEL_DEADLINE);
+        match provider.complete(request, position, deadline).await {
+            Ok(answer) => ModelAnswered::Answer { response: answer.response, attempts: answer.attempts },
+            Err(error) => ModelAnswered::Failure { failure: error.failure, message: error.message, attempts: error.attempts },
+        }
+    }
+
+    pub(super) async fn decide(&mut self, call: PendingCall) -> Result<(), Error> {
+        let canonical = match ToolName::parse(&call.call.name) {
+            Some(tool) if tool.is_control() => control(tool, &call.call.arguments),
+            Some(tool) => {
+                let Arguments::Json(arguments) = &call.call.arguments else {
+                    return Err(Error::bug("arguments that are not JSON came as far as a decision"));
+                };
+                crash::point("effect.resolve.before");
+                let resolve = wire::Resolve { key: call.key.clone(), tool, arguments: arguments.clone() };
+                let answer = self.resolve(&resolve).await?;
+                crash::point("effect.resolve.after");
+                match answer {
+                    Answer::Got(canonical) => canonical,
+                    Answer::Refused(why) => {
+                        self.log.stage(&Actor::Model, Event::ToolRequested(run::asked(&call, None)))?;
+                        return self.log.stage(&Actor::Sandbox, Event::ToolResult(run::ended(&call, Observation::Invalid, why)));
+                    }
+                    Answer::Lost(reason, message) => return self.lost(reason, message).await,
+                }
+            }
+            None => return Err(Error::bug("a tool that does not exist came as far as a decision")),
+        };
+        let judgement = self.judge(&call.key, &canonical);
+        let verdict = match judgement.verdict {
+            Verdict::Allow => "Allow",
+            Verdict::Deny => "Deny",
+        };
+        telemetry::PolicyDecided { run: &self.name(), tool: canonical.tool.as_str(), verdict }.emit();
+        self.log.stage(&Actor::Model, Event::ToolRequested(run::asked(&call, Some(canonical))))?;
+        self.log.stage(&Actor::Operator, Event::PolicyDecision(judgement))
+    }
+
+    fn judge(&self, key: &str, canonical: &wire::Canonical) -> Judgement {
+        let context = &self.context;
+        let started = self.log.state().started.as_ref();
+        let namespace = started.map(|started| started.namespace.clone()).unwrap_or_default();
+        let sets = context.policies.applying(&context.config.namespace, &namespace);
+        match started {
+            Some(started) => {
+                let spec = &started.spec;
+                let agent = Agent { role: spec.role, namespace, autonomy: spec.autonomy };
+                let facts = Facts { agent, call: canonical, keys: Keys::default() };
+                policy::judge(key, &sets, &facts)
+            }
+            None => Judgement {
+                key: key.to_owned(),
+                verdict: Verdict::Deny,
+                determining: Vec::new(),
+                reason: "the run has not begun".to_owned(),
+                sets: Vec::new(),
+                shadow: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) async fn call_tool(
+        &mut self,
+        key: String,
+        call_id: String,
+        canonical: wire::Canonical,
+        confinement: wire::Confinement,
+    ) -> Result<(), Error> {
+        self.commit().await?;
+        let tool = canonical.tool;
+        crash::point("effect.tool.before");
+        let answer = self.execute(&key, &canonical, confinement).await?;
+        crash::point("effect.tool.after");
+        let (observation, content) = match answer {
+            Answer::Got(Some(outcome)) => {
+                let wire::Outcome { status, content, output_bytes, exit_code, duration_ms, commit, truncated: _ } = outcome;
+                let word = match status {
+                    wire::Status::Ok => "ok",
+                    wire::Status::Error => "error",
+                    wire::Status::Timeout => "timeout",
+                    wire::Status::Killed => "killed",
+                };
+                telemetry::ToolCalled { run: &self.name(), tool: tool.as_str(), status: word, took: Duration::from_millis(duration_ms) }.emit();
+                (Observation::Ran { status, exit_code, output_bytes, duration_ms, commit }, content)
+            }
+            Answer::Got(None) => (Observation::Unknown, "Whether this ran cannot be known: the server that ran it was restarted.".to_owned()),
+            Answer::Refused(why) => (Observation::Invalid, why),
+            Answer::Lost(reason, message) => return self.lost(reason, message).await,
+        };
+        self.log.stage(&Actor::Sandbox, Event::ToolResult(ToolEnded { key, call_id, observation, content }))
+    }
+
+    pub(super) async fn checkpoint(&mut self) -> Result<(), Error> {
+        let step = self.log.state().step;
+        self.log.stage(&Actor::Operator, Event::CheckpointRequested { step })?;
+        self.commit().await?;
+        crash::point("effect.checkpoint.before");
+        let workspace = match self.pack().await? {
+            Answer::Got(workspace) => workspace,
+            Answer::Refused(why) => return self.lost(EndReason::InternalError, why).await,
+            Answer::Lost(reason, message) => return self.lost(reason, message).await,
+        };
+        crash::point("effect.checkpoint.after");
+        self.log.stage(&Actor::Sandbox, Event::Checkpoint(Box::new(CheckpointTaken { step, workspace })))
+    }
+
+    /// Namespace and name, for log lines.
+    pub(super) fn name(&self) -> String {
+        let object = self.seen();
+        format!("{}/{}", object.metadata.namespace.as_deref().unwrap_or_default(), object.metadata.name.as_deref().unwrap_or_default())
+    }
+}
+
+/// A control tool touches nothing in the sandbox: its arguments are its canonical form.
+fn control(tool: ToolName, arguments: &Arguments) -> wire::Canonical {
+    let arguments = match arguments {
+        Arguments::Json(value) => value.clone(),
+        Arguments::Invalid(_) => serde_json::Value::Null,
+    };
+    wire::Canonical { tool, arguments, paths: Vec::new(), program: None, argv: Vec::new() }
+}

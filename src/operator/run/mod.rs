@@ -1,0 +1,13 @@
+//! Driving a run: [`reeve_core::run::next`] says the step, this does it.
+
+mod crash;
+mod driver;
+mod effects;
+mod log;
+mod registry;
+mod sandbox;
+mod status;
+mod workspace;
+
+pub(crate) use log::RunLog;
+pub(crate) use registry::Registry;

@@ -1,0 +1,344 @@
+//! A run and its sandbox: one Job, one Pod, one stream. The stream may be opened again; another Pod never takes over.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
+use kube::{Api, ResourceExt as _};
+use reeve_api::AgentRun;
+use reeve_core::journal::{Actor, Event, SandboxAsked, SandboxReady, WorkspaceLoaded};
+use reeve_core::names;
+use reeve_core::run::{EndReason, Sandbox};
+use reeve_core::tool::wire::{self, code};
+
+use super::crash;
+use super::driver::Driver;
+use crate::cluster::create_owned;
+use crate::context::Context;
+use crate::error::Error;
+use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, job, wait_running};
+use crate::telemetry::{self, Event as _};
+
+/// A session and what it holds open.
+pub(super) struct Attached {
+    /// The stream.
+    pub(super) session: Session,
+    /// Handles of calls that were resolved on it, by key.
+    handles: BTreeMap<String, String>,
+}
+
+/// What the sandbox said.
+pub(super) enum Answer<T> {
+    /// What was asked for.
+    Got(T),
+    /// It will not; the text is for the model.
+    Refused(String),
+    /// It is gone, and the run with it.
+    Lost(EndReason, String),
+}
+
+/// The longest that a Pod may take to run: a large image on a slow registry.
+const START_DEADLINE: Duration = Duration::from_secs(600);
+/// The longest that a broken stream is opened again and again while its Pod runs.
+const ATTACH_DEADLINE: Duration = Duration::from_secs(60);
+/// One look at a call that is still running.
+const LOOKUP_WAIT_MS: u64 = 20_000;
+
+/// The deterministic name of a run's only Job.
+pub(super) fn job_name(run: &AgentRun) -> String {
+    names::join(&[&run.name_any()], names::MAX_JOB)
+}
+
+/// Deletes a run's Job and its Pod. Only ever this one: by UID.
+pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
+    let api: Api<Job> = Api::namespaced(context.client.clone(), &run.namespace().unwrap_or_default());
+    let Some(found) = api.get_opt(name).await? else { return Ok(()) };
+    let ours = found.owner_references().iter().any(|owner| Some(&owner.uid) == run.uid().as_ref());
+    let ended = found.status.as_ref().is_some_and(|status| status.completion_time.is_some());
+    if !ours || ended {
+        return Ok(());
+    }
+    let only_this = Preconditions { uid: found.uid(), resource_version: None };
+    let parameters =
+        DeleteParams { preconditions: Some(only_this), propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+    match api.delete(name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Why a run ends when its sandbox has this problem: before it was ready, or after.
+fn end_reason(problem: &Problem, was_ready: bool) -> EndReason {
+    match problem {
+        Problem::Degraded { .. } => EndReason::SandboxDegraded,
+        _ if was_ready => EndReason::SandboxLost,
+        _ => EndReason::SandboxUnavailable,
+    }
+}
+
+impl Driver {
+    pub(super) async fn start_sandbox(&mut self) -> Result<(), Error> {
+        let run = self.seen();
+        let name = job_name(&run);
+        let Some(started) = self.log.state().started.clone() else { return Err(Error::bug("a sandbox before run.started")) };
+        if self.log.state().sandbox == Sandbox::None {
+            let asked = SandboxAsked { job: name.clone(), image: started.spec.sandbox.image.clone() };
+            self.log.stage(&Actor::Operator, Event::SandboxRequested(asked))?;
+        }
+        // The Job goes out as soon as its intent is durable; the status follows.
+        self.log.commit().await?;
+        let before = Instant::now();
+        let wanted = job(&SandboxSpec {
+            run: &run,
+            job_name: &name,
+            shape: &started.spec.sandbox,
+            installer_image: &self.context.config.sandbox_installer_image,
+            pull_policy: &self.context.config.sandbox_pull_policy,
+            deadline_seconds: i64::from(started.spec.limits.seconds),
+        });
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(error) => return self.lost(EndReason::SandboxUnavailable, error.to_string()).await,
+        };
+        crash::point("effect.job.before");
+        let made = match create_owned(&self.context.client, &wanted).await {
+            Ok(made) => made.into_object(),
+            Err(error) if error.class() == reeve_core::class::Class::Invalid => {
+                return self.lost(EndReason::SandboxUnavailable, error.to_string()).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        crash::point("effect.job.after");
+        self.publish();
+        let job_uid = made.uid().ok_or_else(|| Error::bug("a Job without a UID"))?;
+        let pod = match wait_running(&self.context.pods, &self.context.client, &made, self.left().min(START_DEADLINE)).await {
+            Ok(pod) => pod,
+            Err(problem) => {
+                telemetry::SandboxFailed { run: &self.name(), problem: problem.as_str(), message: &problem.to_string() }.emit();
+                return self.lost(end_reason(&problem, false), problem.to_string()).await;
+            }
+        };
+        if let Some((reason, message)) = self.attach(&pod.name, &pod.uid).await? {
+            return self.lost(reason, message).await;
+        }
+        telemetry::SandboxStarted { run: &self.name(), pod: &pod.name, took: before.elapsed() }.emit();
+        let ready = SandboxReady { job_uid, pod_uid: pod.uid, pod: pod.name, image_id: pod.image_id.unwrap_or_default() };
+        self.log.stage(&Actor::Sandbox, Event::SandboxReady(ready))
+    }
+
+    pub(super) async fn load_workspace(&mut self) -> Result<(), Error> {
+        let Some(packed) = self.log.state().started.as_ref().map(|started| started.spec.workspace.clone()) else {
+            return Err(Error::bug("a workspace before run.started"));
+        };
+        self.log.stage(&Actor::Operator, Event::WorkspaceRequested { digest: packed.digest })?;
+        self.commit().await?;
+        let bytes = match self.context.artifacts.get(&packed.digest).await {
+            Ok(bytes) => bytes,
+            Err(error) => return self.lost(EndReason::WorkspaceInvalid, error.to_string()).await,
+        };
+        crash::point("effect.import.before");
+        let imported = self
+            .on_stream(async |attached| {
+                attached.session.import_workspace(&bytes, packed.digest, packed.packing, packed.strip_components).await
+            })
+            .await?;
+        crash::point("effect.import.after");
+        match imported {
+            Answer::Got(wire::Imported { digest, base_commit: Some(base_commit), head_commit: Some(head_commit), files, received: _ }) => {
+                let loaded = WorkspaceLoaded { digest, base_commit, head_commit, files };
+                self.log.stage(&Actor::Sandbox, Event::WorkspaceLoaded(loaded))
+            }
+            Answer::Got(_) => Err(Error::bug("a workspace was loaded without a commit")),
+            Answer::Refused(why) => self.lost(EndReason::WorkspaceInvalid, why).await,
+            Answer::Lost(reason, message) => self.lost(reason, message).await,
+        }
+    }
+
+    /// Resolves a call and keeps its handle.
+    pub(super) async fn resolve(&mut self, resolve: &wire::Resolve) -> Result<Answer<wire::Canonical>, Error> {
+        let answer = self.on_stream(async |attached| attached.session.resolve(resolve).await).await?;
+        Ok(match answer {
+            Answer::Got(wire::Resolved { handle, canonical }) => {
+                if let Some(attached) = &mut self.attached {
+                    attached.handles.insert(resolve.key.clone(), handle);
+                }
+                Answer::Got(canonical)
+            }
+            Answer::Refused(why) => Answer::Refused(why),
+            Answer::Lost(reason, message) => Answer::Lost(reason, message),
+        })
+    }
+
+    /// Makes a judged call, or finds what came of it. `Got(None)`: nobody can know.
+    pub(super) async fn execute(
+        &mut self,
+        key: &str,
+        canonical: &wire::Canonical,
+        confinement: wire::Confinement,
+    ) -> Result<Answer<Option<wire::Outcome>>, Error> {
+        let handle = self.attached.as_mut().and_then(|attached| attached.handles.remove(key));
+        if let (Some(handle), Some(attached)) = (handle, &self.attached) {
+            let call = wire::Call { key: key.to_owned(), handle, confinement: confinement.clone() };
+            match attached.session.call(&call).await {
+                Ok(outcome) => return Ok(Answer::Got(Some(outcome))),
+                // The stream broke, or the key is known: the ledger has the truth.
+                Err(SessionError::Lost(why)) => self.stream_lost(&why),
+                Err(SessionError::Timeout) => {}
+                Err(SessionError::Refused { code: code::KEY_USED | code::HANDLE, .. }) => {}
+                Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
+                Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
+            }
+        }
+        self.find_or_make(key, canonical, confinement).await
+    }
+
+    /// After a broken stream or a restart: asks the ledger, and makes the call only if it never started.
+    async fn find_or_make(
+        &mut self,
+        key: &str,
+        canonical: &wire::Canonical,
+        confinement: wire::Confinement,
+    ) -> Result<Answer<Option<wire::Outcome>>, Error> {
+        let lookup = wire::Lookup { key: key.to_owned(), wait_ms: LOOKUP_WAIT_MS };
+        loop {
+            match self.on_stream(async |attached| attached.session.lookup(&lookup).await).await? {
+                Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
+                Answer::Got(wire::Recorded::Unknown) => return Ok(Answer::Got(None)),
+                Answer::Got(wire::Recorded::Absent) => break,
+                Answer::Got(wire::Recorded::Running) => {
+                    if self.left() <= Duration::from_millis(1) {
+                        return Ok(Answer::Got(None));
+                    }
+                }
+                Answer::Refused(why) => return Ok(Answer::Refused(why)),
+                Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
+            }
+        }
+        let resolve = wire::Resolve { key: key.to_owned(), tool: canonical.tool, arguments: canonical.arguments.clone() };
+        match self.resolve(&resolve).await? {
+            Answer::Got(found) if found == *canonical => {}
+            Answer::Got(_) => return Ok(Answer::Refused("Not done: what the call names has changed since it was judged. Ask for it again.".to_owned())),
+            Answer::Refused(why) => return Ok(Answer::Refused(why)),
+            Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
+        }
+        let Some(handle) = self.attached.as_mut().and_then(|attached| attached.handles.remove(key)) else {
+            return Err(Error::bug("a call was resolved without a handle"));
+        };
+        let call = wire::Call { key: key.to_owned(), handle, confinement };
+        self.call_and_find(&call).await
+    }
+
+    async fn call_and_find(&mut self, call: &wire::Call) -> Result<Answer<Option<wire::Outcome>>, Error> {
+        let lookup = wire::Lookup { key: call.key.clone(), wait_ms: LOOKUP_WAIT_MS };
+        let mut called = false;
+        loop {
+            if !called {
+                called = true;
+                if let Some(attached) = &self.attached {
+                    match attached.session.call(call).await {
+                        Ok(outcome) => return Ok(Answer::Got(Some(outcome))),
+                        Err(SessionError::Lost(why)) => self.stream_lost(&why),
+                        Err(SessionError::Timeout) => {}
+                        Err(SessionError::Refused { code: code::KEY_USED, .. }) => {}
+                        Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
+                        Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
+                    }
+                }
+            }
+            match self.on_stream(async |attached| attached.session.lookup(&lookup).await).await? {
+                Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
+                // It never started although it was sent: the next attempt at the run resolves it anew.
+                Answer::Got(wire::Recorded::Absent) => return Err(Error::Cut("a call was cut before it started")),
+                Answer::Got(wire::Recorded::Unknown) => return Ok(Answer::Got(None)),
+                Answer::Got(wire::Recorded::Running) if self.left() <= Duration::from_millis(1) => return Ok(Answer::Got(None)),
+                Answer::Got(wire::Recorded::Running) => {}
+                Answer::Refused(why) => return Ok(Answer::Refused(why)),
+                Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
+            }
+        }
+    }
+
+    /// Packs the workspace and keeps both blobs.
+    pub(super) async fn pack(&mut self) -> Result<Answer<wire::Checkpointed>, Error> {
+        let packed = self.on_stream(async |attached| attached.session.checkpoint().await).await?;
+        let Answer::Got(checkpoint) = packed else { return Ok(packed) };
+        for blob in [&checkpoint.patch, &checkpoint.bundle] {
+            if self.context.artifacts.has(&blob.digest).await? {
+                continue;
+            }
+            match self.on_stream(async |attached| attached.session.fetch_blob(blob).await).await? {
+                Answer::Got(bytes) => self.context.artifacts.put(bytes).await?,
+                Answer::Refused(why) => return Ok(Answer::Refused(why)),
+                Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
+            };
+        }
+        Ok(Answer::Got(checkpoint))
+    }
+
+    /// Does a request that may be repeated: on a stream that breaks, once more on the next one.
+    async fn on_stream<T>(&mut self, ask: impl AsyncFn(&Attached) -> Result<T, SessionError>) -> Result<Answer<T>, Error> {
+        loop {
+            if let Some((reason, message)) = self.ensure_attached().await? {
+                return Ok(Answer::Lost(reason, message));
+            }
+            let Some(attached) = &self.attached else { return Err(Error::bug("attached to nothing")) };
+            match ask(attached).await {
+                Ok(answer) => return Ok(Answer::Got(answer)),
+                Err(SessionError::Lost(why)) => self.stream_lost(&why),
+                Err(SessionError::Timeout) => self.stream_lost("no answer in time"),
+                Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
+                Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
+            }
+        }
+    }
+
+    fn stream_lost(&mut self, why: &str) {
+        let pod = match &self.log.state().sandbox {
+            Sandbox::Ready(ready) => ready.pod.clone(),
+            Sandbox::None | Sandbox::Requested => String::new(),
+        };
+        telemetry::SessionLost { pod: &pod, why }.emit();
+        self.attached = None;
+    }
+
+    async fn ensure_attached(&mut self) -> Result<Option<(EndReason, String)>, Error> {
+        if self.attached.is_some() {
+            return Ok(None);
+        }
+        let Sandbox::Ready(ready) = self.log.state().sandbox.clone() else { return Err(Error::bug("no sandbox to attach to")) };
+        self.attach(&ready.pod, &ready.pod_uid).await
+    }
+
+    /// Opens the stream, again and again while the Pod runs. Some: the Pod does not run any more.
+    async fn attach(&mut self, pod: &str, pod_uid: &str) -> Result<Option<(EndReason, String)>, Error> {
+        let run = self.seen();
+        let namespace = run.namespace().unwrap_or_default();
+        let hello = wire::Hello { epoch: self.context.epoch.0, run_uid: run.uid().unwrap_or_default() };
+        let give_up = Instant::now() + self.left().min(ATTACH_DEADLINE);
+        let mut wait = Duration::from_millis(50);
+        loop {
+            let why = match Session::open(&self.context.client, &namespace, pod, hello.clone()).await {
+                Ok((session, _)) => {
+                    self.attached = Some(Attached { session, handles: BTreeMap::new() });
+                    return Ok(None);
+                }
+                Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
+                Err(SessionError::Refused { message, .. }) => return Ok(Some((EndReason::SandboxUnavailable, message))),
+                Err(SessionError::Lost(why)) => why,
+                Err(SessionError::Timeout) => "no answer in time".to_owned(),
+            };
+            if let Some(problem) = crate::sandbox::look(&self.context.client, &namespace, pod, pod_uid).await? {
+                telemetry::SandboxFailed { run: &self.name(), problem: problem.as_str(), message: &problem.to_string() }.emit();
+                let was_ready = matches!(self.log.state().sandbox, Sandbox::Ready(_));
+                return Ok(Some((end_reason(&problem, was_ready), problem.to_string())));
+            }
+            if Instant::now() >= give_up {
+                return Ok(Some((EndReason::SandboxLost, format!("Pod {pod} runs, but its stream cannot be opened: {why}."))));
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+        }
+    }
+}

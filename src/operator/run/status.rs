@@ -1,0 +1,170 @@
+//! Shows a run: its status, at most one write a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{Client, ResourceExt as _};
+use reeve_api::{AgentRun, AgentRunPhase, AgentRunStatus, Condition, ConditionStatus};
+use reeve_core::conditions::{self, Say};
+use reeve_core::journal::Head;
+use reeve_core::run::{self, NotReady, RunState};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::crash;
+use super::sandbox::job_name;
+use crate::cluster::apply_status;
+use crate::context::Context;
+use crate::error::Error;
+use crate::telemetry::{Event as _, ReconcileFailed, StatusWritten};
+
+/// Between two writes of one run's status.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Takes statuses and writes the latest. Clones share one writer.
+#[derive(Clone)]
+pub(super) struct Publisher(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    run: AgentRun,
+    job: String,
+    latest: watch::Sender<Option<AgentRunStatus>>,
+    writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Publisher {
+    /// Starts the writer of this run.
+    pub(super) fn start(context: &Arc<Context>, run: &AgentRun) -> Publisher {
+        let (latest, wanted) = watch::channel(None);
+        let name = format!("{}/{}", run.namespace().unwrap_or_default(), run.name_any());
+        let shown = run.status.clone();
+        let writer = tokio::spawn(write_all(Arc::clone(context), run.clone(), name.clone(), shown, wanted));
+        let writer = tokio::sync::Mutex::new(Some(writer));
+        Publisher(Arc::new(Inner { name, job: job_name(run), run: run.clone(), latest, writer }))
+    }
+
+    /// Namespace and name of the run.
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Shows what the rows have. They are durable.
+    pub(super) fn publish(&self, state: &RunState, head: Option<Head>) {
+        let old = self.conditions();
+        let status = run::project(state, head, &old, self.0.run.metadata.generation, &self.0.job, Timestamp::now());
+        self.0.latest.send_replace(Some(status));
+    }
+
+    /// Shows what a run that has not begun waits for.
+    pub(super) fn waiting(&self, why: &NotReady) {
+        let say = Say::ready(ConditionStatus::False, why.reason, why.message.clone());
+        let phase = if why.reason == "Suspended" { AgentRunPhase::Suspended } else { AgentRunPhase::Pending };
+        let status = AgentRunStatus {
+            phase: Some(phase),
+            observed_generation: self.0.run.metadata.generation,
+            conditions: conditions::set(&self.conditions(), &[say], self.0.run.metadata.generation, Timestamp::now()),
+            ..AgentRunStatus::default()
+        };
+        self.0.latest.send_replace(Some(status));
+    }
+
+    /// Shows that the run cannot go on for the moment.
+    pub(super) fn interrupted(&self, error: &Error) {
+        let reason = match error {
+            Error::Store(_) => "JournalUnavailable",
+            Error::Api(_) | Error::Write(_) | Error::Lease(_) => "ClusterUnavailable",
+            Error::Cut(_) => "SandboxUnreachable",
+            Error::Stopping(_) | Error::Fenced(_) | Error::Unreadable(_) | Error::Config(_) | Error::Bug(_) => "InternalError",
+        };
+        let mut status = self.0.latest.borrow().clone().or_else(|| self.0.run.status.clone()).unwrap_or_default();
+        let message = format!("{error}. It is tried again.");
+        let say = Say::ready(ConditionStatus::Unknown, reason, message);
+        status.conditions = conditions::set(&status.conditions, &[say], self.0.run.metadata.generation, Timestamp::now());
+        self.0.latest.send_replace(Some(status));
+    }
+
+    /// Waits until the last status is written.
+    pub(super) async fn finish(&self) {
+        let writer = self.0.writer.lock().await.take();
+        if let Some(writer) = writer
+            && let Err(error) = writer.await
+        {
+            tracing::error!(run = self.0.name, %error, "the status writer ended early");
+        }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        match self.0.latest.borrow().as_ref() {
+            Some(status) => status.conditions.clone(),
+            None => self.0.run.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Writes the latest status whenever it differs from the shown one, until one is final or the publisher is gone.
+async fn write_all(
+    context: Arc<Context>,
+    run: AgentRun,
+    name: String,
+    mut shown: Option<AgentRunStatus>,
+    mut wanted: watch::Receiver<Option<AgentRunStatus>>,
+) {
+    let mut not_before = Instant::now();
+    loop {
+        let latest = wanted.borrow_and_update().clone();
+        if let Some(latest) = latest.filter(|latest| shown.as_ref() != Some(latest)) {
+            tokio::time::sleep_until(not_before).await;
+            // What came in while waiting is newer.
+            let latest = wanted.borrow_and_update().clone().unwrap_or(latest);
+            not_before = Instant::now() + INTERVAL;
+            if write(&context.client, &run, &latest, &name).await == Written::Gone {
+                return;
+            }
+            shown = Some(latest);
+        }
+        if shown.as_ref().and_then(|status| status.phase).is_some_and(AgentRunPhase::is_final) || wanted.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Written {
+    /// It stands there, or a later write will put it there.
+    Done,
+    /// The object is gone, or another one by now.
+    Gone,
+}
+
+async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &str) -> Written {
+    let last = status.phase.is_some_and(AgentRunPhase::is_final);
+    if last {
+        crash::point("status.final.before");
+    }
+    // A final status is worth insisting on: nothing else will write it while this process lives.
+    let mut wait = Duration::from_millis(200);
+    loop {
+        match apply_status(client, run, status).await {
+            Ok(_) => {
+                StatusWritten { kind: "AgentRun" }.emit();
+                if last {
+                    crash::point("status.final.after");
+                }
+                return Written::Done;
+            }
+            Err(error) => {
+                let class = error.class();
+                let gone = matches!(class, reeve_core::class::Class::Conflict | reeve_core::class::Class::Invalid);
+                ReconcileFailed { kind: "AgentRun", object: name, class, error: &error.to_string(), again_in: wait }.emit();
+                if gone {
+                    return Written::Gone;
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(30));
+            }
+        }
+    }
+}
