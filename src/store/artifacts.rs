@@ -1,0 +1,162 @@
+//! Artifacts: bytes kept under their SHA-256 digest.
+//!
+//! Layout: `ab/cdef…`, the digest's hex digits after the first two as the file's name. A file gets its name only when its bytes are on the
+//! disk, so a name that exists is whole; what a crash leaves lies in `tmp/` and is swept at the next open.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reeve_core::Digest;
+
+use crate::StoreError;
+
+/// The largest artifact, bytes: a packed workspace.
+pub const MAX_ARTIFACT_BYTES: u64 = reeve_core::limits::MAX_WORKSPACE_BYTES;
+
+const TEMPORARY: &str = "tmp";
+
+/// The content store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    root: Arc<Path>,
+    /// Names the next temporary file.
+    next: Arc<AtomicU64>,
+}
+
+impl Artifacts {
+    /// Opens the store that this process writes, makes its directory if need be, and sweeps what a crash left.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub async fn open(directory: &Path) -> Result<Artifacts, StoreError> {
+        let root: Arc<Path> = directory.into();
+        let swept = Arc::clone(&root);
+        blocking(move || {
+            let temporary = swept.join(TEMPORARY);
+            let sweep = || {
+                std::fs::create_dir_all(&temporary)?;
+                for entry in std::fs::read_dir(&temporary)? {
+                    std::fs::remove_file(entry?.path())?;
+                }
+                sync_directory(&swept)
+            };
+            sweep().map_err(|error| StoreError::Unusable { path: swept.to_path_buf(), why: error.to_string() })
+        })
+        .await?;
+        Ok(Artifacts { root, next: Arc::default() })
+    }
+
+    /// Opens a store to read it, and changes nothing: another process may be writing it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub fn open_read_only(directory: &Path) -> Result<Artifacts, StoreError> {
+        match std::fs::metadata(directory) {
+            Ok(meta) if meta.is_dir() => Ok(Artifacts { root: directory.into(), next: Arc::default() }),
+            Ok(_) => Err(StoreError::Unusable { path: directory.to_owned(), why: "it is not a directory".to_owned() }),
+            Err(error) => Err(StoreError::Unusable { path: directory.to_owned(), why: error.to_string() }),
+        }
+    }
+
+    /// Keeps these bytes. They are on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`], [`StoreError::Unavailable`].
+    pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
+        if bytes.len() as u64 > MAX_ARTIFACT_BYTES {
+            return Err(StoreError::TooLarge { what: "an artifact".to_owned(), bytes: bytes.len() as u64, limit: MAX_ARTIFACT_BYTES });
+        }
+        let root = Arc::clone(&self.root);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        blocking(move || {
+            let digest = Digest::of(&bytes);
+            let temporary = root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
+            keep(&root, &temporary, &digest, &bytes).map_err(|error| {
+                // What cannot be removed either is swept at the next open.
+                let _ = std::fs::remove_file(&temporary);
+                StoreError::of_io("keeping an artifact", &error)
+            })?;
+            Ok(digest)
+        })
+        .await
+    }
+
+    /// The bytes of this digest, verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Corrupt`] when the file is not what its name says, [`StoreError::Unavailable`].
+    pub async fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let (path, digest) = (path_of(&self.root, digest), *digest);
+        blocking(move || {
+            let failed = |error: std::io::Error| {
+                let missing = error.kind() == ErrorKind::NotFound;
+                if missing { StoreError::Missing { digest } } else { StoreError::of_io("reading an artifact", &error) }
+            };
+            let mut bytes = Vec::new();
+            // One byte more than there may be, so that a file of any size takes no more memory than that.
+            File::open(&path).and_then(|file| file.take(MAX_ARTIFACT_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+            if bytes.len() as u64 > MAX_ARTIFACT_BYTES {
+                return Err(StoreError::Corrupt { digest, why: format!("it is longer than {MAX_ARTIFACT_BYTES} bytes") });
+            }
+            let found = Digest::of(&bytes);
+            if found == digest {
+                return Ok(bytes);
+            }
+            Err(StoreError::Corrupt { digest, why: format!("its {} bytes hash to {found}", bytes.len()) })
+        })
+        .await
+    }
+
+    /// Whether there is an artifact of this digest. Only [`Artifacts::get`] says whether it is whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = path_of(&self.root, digest);
+        blocking(move || path.try_exists().map_err(|error| StoreError::of_io("looking for an artifact", &error))).await
+    }
+}
+
+fn path_of(root: &Path, digest: &Digest) -> PathBuf {
+    let hex = digest.hex();
+    let (shelf, name) = hex.split_at(2);
+    root.join(shelf).join(name)
+}
+
+fn keep(root: &Path, temporary: &Path, digest: &Digest, bytes: &[u8]) -> std::io::Result<()> {
+    let path = path_of(root, digest);
+    let shelf = path.parent().unwrap_or(root);
+    match std::fs::metadata(&path) {
+        // Renamed by someone, but the name may not be durable yet.
+        Ok(meta) if meta.is_file() && meta.len() == bytes.len() as u64 => {
+            sync_directory(shelf)?;
+            return sync_directory(root);
+        }
+        Ok(meta) => tracing::warn!(%digest, expected = bytes.len(), found = meta.len(), "an artifact of the wrong size is written anew"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    match std::fs::create_dir(shelf) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(temporary, &path)?;
+    sync_directory(shelf)?;
+    sync_directory(root)
+}
+
+fn sync_directory(directory: &Path) -> std::io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+    let ended = |error: tokio::task::JoinError| StoreError::Unavailable { doing: "working on the artifacts", why: error.to_string() };
+    tokio::task::spawn_blocking(work).await.map_err(ended)?
+}

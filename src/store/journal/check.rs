@@ -1,0 +1,126 @@
+//! Checking the chain, in the database and in what was exported from it.
+
+use reeve_core::journal::{ChainError, Head, Row, Stream, Verified, Verifier};
+use reeve_core::limits::MAX_EVENT_BODY_BYTES;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::{Journal, place};
+use crate::{StoreError, VerifyError};
+
+/// Rows that are held at once: enough to hide the reading behind the hashing.
+const PAGE_ROWS: u32 = 512;
+
+/// The longest line of an export, bytes: a body is a JSON text inside a JSON string, whose quotes and backslashes double, and the other
+/// columns are short.
+const MAX_LINE_BYTES: u64 = 2 * MAX_EVENT_BODY_BYTES as u64 + 16 * 1024;
+
+const EXPORTING: &str = "writing the export";
+
+impl Journal {
+    /// Checks every row that was there when this was called, in memory that does not grow with the rows.
+    ///
+    /// Each of `anchors` (heads saved outside the database) must be met: they are what finds a tail that was cut, or a chain that was
+    /// written anew as a whole.
+    ///
+    /// # Errors
+    /// The first bad row, as [`VerifyError::Chain`], or as [`StoreError::BadRow`] where its columns cannot even be read.
+    pub async fn verify(&self, anchors: impl IntoIterator<Item = (Stream, Head)>) -> Result<Verified, VerifyError> {
+        let verified = self.verify_rows(Verifier::new(anchors)).await;
+        if verified.is_err() && self.still && place::has_log(self.path()) {
+            let why = "a writer opened it while it was read: verify again".to_owned();
+            return Err(StoreError::Unavailable { doing: "verifying the journal", why }.into());
+        }
+        verified
+    }
+
+    async fn verify_rows(&self, mut verifier: Verifier) -> Result<Verified, VerifyError> {
+        let upto = self.upto().await?;
+        let mut rows = self.page(i64::MIN, upto, PAGE_ROWS).await?;
+        while let Some(last) = rows.last() {
+            let from = last.gseq;
+            // Hashing is the greater part; it runs beside the reading, and on no thread that others wait for.
+            let hashing = tokio::task::spawn_blocking(move || check_page(verifier, &rows));
+            let (checked, next) = tokio::join!(hashing, self.page_after(from, upto));
+            let ended = |error: tokio::task::JoinError| StoreError::Unavailable { doing: "verifying the journal", why: error.to_string() };
+            verifier = checked.map_err(ended)??;
+            rows = next?;
+        }
+        Ok(verifier.finish()?)
+    }
+
+    /// Writes every row that was there when this was called, one JSON object a line; answers how many. [`verify_export`] reads it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when reading or writing fails, [`StoreError::BadRow`].
+    pub async fn export(&self, out: &mut (impl AsyncWrite + Unpin)) -> Result<u64, StoreError> {
+        let failed = |error: std::io::Error| StoreError::of_io(EXPORTING, &error);
+        let upto = self.upto().await?;
+        let mut written = 0;
+        let mut rows = self.page(i64::MIN, upto, PAGE_ROWS).await?;
+        while let Some(last) = rows.last() {
+            let from = last.gseq;
+            for row in &rows {
+                let mut line = serde_json::to_vec(row).map_err(|error| StoreError::Malformed { why: error.to_string() })?;
+                line.push(b'\n');
+                out.write_all(&line).await.map_err(failed)?;
+                written += 1;
+            }
+            rows = self.page_after(from, upto).await?;
+        }
+        out.flush().await.map_err(failed)?;
+        Ok(written)
+    }
+
+    async fn page_after(&self, gseq: u64, upto: i64) -> Result<Vec<Row>, StoreError> {
+        match i64::try_from(gseq).ok().and_then(|gseq| gseq.checked_add(1)) {
+            Some(from) => self.page(from, upto, PAGE_ROWS).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The last row that a check looks at, so that a busy writer cannot keep it going for ever.
+    async fn upto(&self) -> Result<i64, StoreError> {
+        let mut connection = self.reader().await?;
+        let last: Option<i64> = sqlx::query_scalar("SELECT max(gseq) FROM journal")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| StoreError::of_sqlite("reading the journal", &error))?;
+        Ok(last.unwrap_or(0))
+    }
+}
+
+fn check_page(mut verifier: Verifier, rows: &[Row]) -> Result<Verifier, ChainError> {
+    rows.iter().try_for_each(|row| verifier.row(row))?;
+    Ok(verifier)
+}
+
+/// Checks an export without its database, line by line.
+///
+/// An export that was cut at the end of a line is whole by itself: only an anchor finds that.
+///
+/// # Errors
+/// [`VerifyError::Line`] names a line that is no row (cut, garbage, a field unknown or missing), [`VerifyError::Chain`] the first row that
+/// does not fit, [`VerifyError::Store`] a reader that fails.
+pub async fn verify_export(
+    mut reader: impl AsyncBufRead + Unpin,
+    anchors: impl IntoIterator<Item = (Stream, Head)>,
+) -> Result<Verified, VerifyError> {
+    let mut verifier = Verifier::new(anchors);
+    let mut text = Vec::new();
+    for line in 1.. {
+        text.clear();
+        let read = (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut text).await;
+        let bytes = read.map_err(|error| StoreError::of_io("reading the export", &error))?;
+        if bytes == 0 {
+            break;
+        }
+        let no_row = |why: String| VerifyError::Line { line, why };
+        if text.pop() != Some(b'\n') {
+            let too_long = bytes as u64 == MAX_LINE_BYTES;
+            return Err(no_row(if too_long { format!("it is longer than {MAX_LINE_BYTES} bytes") } else { "it is cut".to_owned() }));
+        }
+        let row: Row = serde_json::from_slice(&text).map_err(|error| no_row(error.to_string()))?;
+        verifier.row(&row)?;
+    }
+    Ok(verifier.finish()?)
+}

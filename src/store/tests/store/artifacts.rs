@@ -1,0 +1,85 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use futures::future::join_all;
+use reeve_core::Digest;
+use reeve_core::class::Class;
+use reeve_store::{Artifacts, MAX_ARTIFACT_BYTES, StoreError};
+
+use crate::given;
+
+fn file_of(root: &Path, digest: &Digest) -> PathBuf {
+    let hex = digest.hex();
+    root.join(&hex[..2]).join(&hex[2..])
+}
+
+#[tokio::test]
+async fn bytes_are_read_back_by_their_digest() {
+    let directory = given::directory();
+    let root = directory.path().join("artifacts");
+    let artifacts = Artifacts::open(&root).await.unwrap();
+    for bytes in [b"".to_vec(), b"abc".to_vec(), vec![7; 3_000_000]] {
+        let digest = artifacts.put(bytes.clone()).await.unwrap();
+        assert_eq!(digest, Digest::of(&bytes));
+        assert!(artifacts.has(&digest).await.unwrap());
+        assert_eq!(fs::read(file_of(&root, &digest)).unwrap(), bytes);
+        assert_eq!(artifacts.get(&digest).await.unwrap(), bytes);
+        assert_eq!(Artifacts::open_read_only(&root).unwrap().get(&digest).await.unwrap(), bytes);
+    }
+    let absent = Digest::of(b"absent");
+    assert!(!artifacts.has(&absent).await.unwrap());
+    assert_eq!(artifacts.get(&absent).await, Err(StoreError::Missing { digest: absent }));
+    assert!(Artifacts::open_read_only(&root.join("no")).is_err());
+}
+
+#[tokio::test]
+async fn bytes_that_changed_are_never_handed_out() {
+    let directory = given::directory();
+    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    let digest = artifacts.put(b"abc".to_vec()).await.unwrap();
+    for wrong in ["abd", "abcd", ""] {
+        fs::write(file_of(directory.path(), &digest), wrong).unwrap();
+        let refused = artifacts.get(&digest).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt { digest: named, .. } if named == digest), "{refused:?}");
+        assert_eq!(refused.class(), Class::Invalid);
+    }
+    // The size shows it when the bytes are put once more, and heals it.
+    artifacts.put(b"abc".to_vec()).await.unwrap();
+    assert_eq!(artifacts.get(&digest).await.unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn the_same_bytes_are_written_once() {
+    let directory = given::directory();
+    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    let digest = artifacts.put(b"abc".to_vec()).await.unwrap();
+    let inode = |path: PathBuf| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    let before = inode(file_of(directory.path(), &digest));
+    artifacts.put(b"abc".to_vec()).await.unwrap();
+    assert_eq!(inode(file_of(directory.path(), &digest)), before);
+    let many = join_all((0..16).map(|_| artifacts.put(vec![1; 100_000]))).await;
+    assert!(many.iter().all(|digest| *digest == Ok(Digest::of(vec![1; 100_000]))));
+    assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_swept_and_nothing_else() {
+    let directory = given::directory();
+    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    let digest = artifacts.put(b"abc".to_vec()).await.unwrap();
+    fs::write(directory.path().join("tmp/1-0"), "half").unwrap();
+    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
+    assert_eq!(artifacts.get(&digest).await.unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn more_than_the_bound_is_refused_on_the_way_in_and_out() {
+    let directory = given::directory();
+    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    let bytes = MAX_ARTIFACT_BYTES + 1;
+    // Pages of zeros that nobody touches cost nothing.
+    let refused = artifacts.put(vec![0; usize::try_from(bytes).unwrap()]).await.unwrap_err();
+    assert_eq!(refused, StoreError::TooLarge { what: "an artifact".to_owned(), bytes, limit: MAX_ARTIFACT_BYTES });
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}

@@ -1,0 +1,99 @@
+//! Journals and rows to try things on.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use jiff::Timestamp;
+use reeve_core::Digest;
+use reeve_core::journal::{
+    Actor, Epoch, Event, PackedWorkspace, Row, RowDraft, RunLimits, RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
+};
+use reeve_core::tool::{Role, wire};
+use reeve_store::Journal;
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use tempfile::TempDir;
+
+pub(crate) fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+pub(crate) fn path_in(directory: &TempDir) -> PathBuf {
+    directory.path().join("journal.db")
+}
+
+/// A new journal; the directory goes when it is dropped.
+pub(crate) async fn journal() -> (TempDir, Journal) {
+    let directory = directory();
+    let journal = Journal::open(&path_in(&directory)).await.unwrap();
+    (directory, journal)
+}
+
+/// A closed journal of five rows: `operator` 1, `a` 1 to 3, `b` 1; epochs 1, 1, 2, 2, 2.
+pub(crate) async fn five_rows() -> (TempDir, Vec<Row>) {
+    let (directory, journal) = journal().await;
+    let (a, b) = (Stream::run("a"), Stream::run("b"));
+    let mut rows = journal.append(Epoch(1), &Stream::operator(), None, vec![thought("one")]).await.unwrap();
+    rows.extend(journal.append(Epoch(1), &a, None, vec![started("default", "fix")]).await.unwrap());
+    rows.extend(journal.append(Epoch(2), &a, Some(Seq(1)), vec![thought("three"), thought("four")]).await.unwrap());
+    rows.extend(journal.append(Epoch(2), &b, None, vec![thought("five")]).await.unwrap());
+    journal.close().await;
+    (directory, rows)
+}
+
+pub(crate) fn thought(text: &str) -> RowDraft {
+    RowDraft::of(&Event::ThoughtSummary { text: text.to_owned() }, &Actor::Model, Timestamp::UNIX_EPOCH).unwrap()
+}
+
+pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
+    let spec = SpecSnapshot {
+        role: Role::Coder,
+        objective: "fix it".to_owned(),
+        task: None,
+        autonomy: 2,
+        system_prompt: String::new(),
+        profile_digest: Digest::of(b"profile"),
+        routes: Vec::new(),
+        max_output_tokens: 1000,
+        tools: Vec::new(),
+        commands: Vec::new(),
+        workspace: PackedWorkspace { digest: Digest::of(b"workspace"), packing: wire::Packing::TarGz, strip_components: 0 },
+        sandbox: SandboxShape {
+            image: "reeve".to_owned(),
+            cpu: "1".to_owned(),
+            memory: "1Gi".to_owned(),
+            workspace: "1Gi".to_owned(),
+            runtime_class: None,
+        },
+        limits: RunLimits { steps: 1, seconds: 1, tool_calls: 1, output_bytes: 1 },
+    };
+    let body = RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec };
+    RowDraft::of(&Event::RunStarted(Box::new(body)), &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
+}
+
+/// Runs SQL past the store, as someone who owns the file can.
+pub(crate) async fn sql(path: &Path, statements: &str) -> Result<(), sqlx::Error> {
+    let mut connection = raw(path).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await;
+    connection.close().await.unwrap();
+    done.map(drop)
+}
+
+pub(crate) async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
+}
+
+/// This test binary again, as a child that runs one test and finds the path in its environment.
+pub(crate) fn child(test: &str, path: &Path) -> Command {
+    let mut command = Command::new("sh");
+    // A write past the file size limit is to fail, not to kill.
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, path);
+    command
+}
+
+/// The path, when this process is such a child.
+pub(crate) fn is_child() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
+}
+
+const CHILD: &str = "REEVE_STORE_TEST_CHILD";

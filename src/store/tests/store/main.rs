@@ -1,0 +1,11 @@
+//! The promises of the store, tried from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod append;
+mod artifacts;
+mod check;
+mod crash;
+mod disk;
+mod given;
+mod open;
+mod schema;
