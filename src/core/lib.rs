@@ -15,6 +15,7 @@ pub mod journal;
 pub mod limits;
 pub mod model;
 pub mod names;
+pub mod policy;
 pub mod redact;
 pub mod run;
 pub mod tool;

@@ -40,3 +40,21 @@ pub const MAX_WORKSPACE_BYTES: u64 = 256 * 1024 * 1024;
 pub const MAX_EVENT_BODY_BYTES: usize = 256 * 1024;
 /// Steps that a run's status shows.
 pub const STATUS_STEPS: usize = 20;
+/// A call's argument vector and paths together, bytes, that policy judges; more is denied. The kernel takes 128 KiB for one argument, and
+/// matching stays below a few milliseconds.
+pub const MAX_JUDGED_BYTES: usize = 128 * 1024;
+/// A policy text, bytes: the bound of `PolicySet.spec.cedar`.
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;
+/// Brackets inside brackets, prefix operators in a row and `if`s of one policy. Cedar's parser recurses; more is not read by people either.
+pub const MAX_POLICY_DEPTH: usize = 24;
+/// Operators and member accesses of one policy; a chain of them is a recursion as deep as it is long.
+pub const MAX_POLICY_OPERATORS: usize = 512;
+/// Stack for reading and judging by policy, bytes, of which only what is used is ever resident. A debug build needs about 64 KiB for a
+/// bracket and 40 KiB for an operator: 64 MiB hold three times what the two bounds above allow.
+pub const POLICY_STACK_BYTES: usize = 64 * 1024 * 1024;
+/// What is said of a text that is no policy set, characters: it stands in a condition.
+pub const MAX_POLICY_COMPLAINT_CHARS: usize = 2_000;
+/// A policy's `@reason`, characters: it goes to a model with every denial.
+pub const MAX_POLICY_REASON_CHARS: usize = 600;
+/// Why a call was judged as it was, characters.
+pub const MAX_JUDGEMENT_REASON_CHARS: usize = 1_500;

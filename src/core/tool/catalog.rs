@@ -83,6 +83,17 @@ impl ToolName {
         ToolName::ALL.into_iter().find(|tool| tool.as_str() == name)
     }
 
+    /// What kind of thing it is.
+    pub const fn annotations(self) -> Annotations {
+        match self {
+            ToolName::FsRead | ToolName::FsList | ToolName::FsSearch | ToolName::GitDiff | ToolName::Ask | ToolName::Finish => READS,
+            ToolName::FsWrite => Annotations { read_only: false, destructive: true, idempotent: true },
+            ToolName::FsEdit => Annotations { read_only: false, destructive: true, idempotent: false },
+            ToolName::ShellRun | ToolName::TestsRun => RUNS,
+            ToolName::GitCommit => Annotations { read_only: false, destructive: false, idempotent: false },
+        }
+    }
+
     /// Whether the operator answers it itself.
     pub const fn is_control(self) -> bool {
         matches!(self, ToolName::Ask | ToolName::Finish)
@@ -184,7 +195,7 @@ fn run_schema() -> Value {
 }
 
 fn tool(role: Role, name: ToolName) -> Tool {
-    let (description, input_schema, annotations) = match name {
+    let (description, input_schema) = match name {
         ToolName::FsRead => (
             "Read a text file of the workspace. Lines are numbered.",
             object(
@@ -195,7 +206,6 @@ fn tool(role: Role, name: ToolName) -> Tool {
                     "end_line": { "type": "integer", "minimum": 1, "description": "Last line. Default: the end, within the output limit." }
                 }),
             ),
-            READS,
         ),
         ToolName::FsWrite => (
             "Write a whole file of the workspace, making its directories. What was there is replaced.",
@@ -203,7 +213,6 @@ fn tool(role: Role, name: ToolName) -> Tool {
                 &["path", "content"],
                 json!({ "path": path("Relative to the workspace."), "content": { "type": "string", "maxLength": 1_048_576 } }),
             ),
-            Annotations { read_only: false, destructive: true, idempotent: true },
         ),
         ToolName::FsEdit => (
             "Replace one piece of a file. `old` must occur exactly once.",
@@ -215,7 +224,6 @@ fn tool(role: Role, name: ToolName) -> Tool {
                     "new": { "type": "string", "maxLength": 262_144 }
                 }),
             ),
-            Annotations { read_only: false, destructive: true, idempotent: false },
         ),
         ToolName::FsList => (
             "List a directory of the workspace, directories with a slash behind, sorted.",
@@ -226,7 +234,6 @@ fn tool(role: Role, name: ToolName) -> Tool {
                     "depth": { "type": "integer", "minimum": 1, "maximum": 8, "description": "Levels to go down. Default: 1." }
                 }),
             ),
-            READS,
         ),
         ToolName::FsSearch => (
             "Find lines that match a regular expression (Rust syntax), as path:line:text, sorted by path.",
@@ -237,20 +244,17 @@ fn tool(role: Role, name: ToolName) -> Tool {
                     "path": path("File or directory to search, relative to the workspace. Default: the workspace.")
                 }),
             ),
-            READS,
         ),
-        ToolName::ShellRun => ("Run a program in the workspace. There is no network.", run_schema(), RUNS),
-        ToolName::TestsRun => ("Run a test command in the workspace. It passes when it exits with 0. There is no network.", run_schema(), RUNS),
-        ToolName::GitDiff => ("Show what changed since the last commit, new files included.", object(&[], json!({})), READS),
+        ToolName::ShellRun => ("Run a program in the workspace. There is no network.", run_schema()),
+        ToolName::TestsRun => ("Run a test command in the workspace. It passes when it exits with 0. There is no network.", run_schema()),
+        ToolName::GitDiff => ("Show what changed since the last commit, new files included.", object(&[], json!({}))),
         ToolName::GitCommit => (
             "Commit every change of the workspace.",
             object(&["message"], json!({ "message": { "type": "string", "minLength": 1, "maxLength": 4096 } })),
-            Annotations { read_only: false, destructive: false, idempotent: false },
         ),
         ToolName::Ask => (
             "Ask the person behind this run a question and wait for the answer. Only when you cannot go on without it.",
             object(&["question"], json!({ "question": { "type": "string", "minLength": 1, "maxLength": 4096 } })),
-            READS,
         ),
         ToolName::Finish => match role {
             Role::Planner => (
@@ -271,16 +275,14 @@ fn tool(role: Role, name: ToolName) -> Tool {
                         }
                     }),
                 ),
-                READS,
             ),
             Role::Coder | Role::Acceptance => (
                 "End the task. Everything must be committed.",
                 object(&["summary"], json!({ "summary": { "type": "string", "minLength": 1, "maxLength": 4096 } })),
-                READS,
             ),
         },
     };
-    Tool { name, description: description.to_owned(), input_schema, annotations }
+    Tool { name, description: description.to_owned(), input_schema, annotations: name.annotations() }
 }
 
 #[cfg(test)]
