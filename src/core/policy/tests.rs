@@ -79,6 +79,14 @@ fn the_golden_cases_of_the_default_set_hold() {
 }
 
 #[test]
+fn the_example_of_a_policy_set_reads_and_narrows() {
+    let example: Value = serde_saphyr::from_str(include_str!("../../../hack/examples/policyset-minimal.yaml")).unwrap();
+    let sets = [default_set(), set("team/no-shell", Scope::Namespace, example["spec"]["cedar"].as_str().unwrap())];
+    assert_eq!(ask(&sets, &write("a.py")).verdict, Verdict::Allow);
+    assert_eq!(ask(&sets, &run("/usr/bin/ls", &["ls"])).determining, ["team/no-shell/no-shell"]);
+}
+
+#[test]
 fn no_field_of_a_golden_case_is_misspelt() {
     let raw: Vec<serde_json::Map<String, Value>> = serde_saphyr::from_str(CASES).unwrap();
     let known = ["name", "role", "autonomyLevel", "tool", "paths", "program", "argv", "expect"];
@@ -334,7 +342,7 @@ fn an_empty_set_reads_and_allows_nothing() {
     let empty = CompiledSet::parse("// nothing\n").unwrap();
     assert!(empty.is_empty());
     assert_eq!(ask(&[set("empty", Scope::Operator, "// nothing\n")], &write("a.py")).verdict, Verdict::Deny);
-    assert_eq!(default_set().compiled.len(), 16);
+    assert_eq!(default_set().compiled.len(), 17);
 }
 
 /// A text that would exhaust a worker thread's stack must be refused before it is parsed.
