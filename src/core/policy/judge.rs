@@ -73,8 +73,7 @@ pub fn judge(key: &str, sets: &[ActiveSet], facts: &Facts<'_>) -> Judgement {
         Ok(question) => question,
         Err(why) => return judged(Verdict::Deny, Vec::new(), &why, Vec::new()),
     };
-    let opinions: Vec<(&ActiveSet, Opinion)> =
-        with_deep_stack(|| sets.iter().map(|set| (set, set.compiled.opinion(&question))).collect());
+    let opinions: Vec<(&ActiveSet, Opinion)> = with_deep_stack(|| sets.iter().map(|set| (set, set.compiled.opinion(&question))).collect());
     let enforced = || opinions.iter().filter(|(set, _)| set.mode == Mode::Enforce);
     let in_force = enforced().any(|(set, _)| set.scope == Scope::Operator);
     let verdict = if in_force && enforced().all(|(_, opinion)| opinion.verdict == Verdict::Allow) { Verdict::Allow } else { Verdict::Deny };

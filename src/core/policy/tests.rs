@@ -159,7 +159,7 @@ fn a_protected_directory_as_working_directory_protects_bare_names() {
 
 #[test]
 fn code_given_to_an_interpreter_passes_and_the_sandbox_must_hold() {
-    // No rule on arguments stops this. What does: the sandbox has no network (tools: `a_tool_opens_no_internet_socket`).
+    // No rule on arguments stops this. What does: the sandbox has no network, by seccomp and by NetworkPolicy.
     let call = run("/usr/bin/python3.11", &["python3", "-c", "import pip; pip.main(['install', 'x'])"]);
     assert_eq!(ask(&[default_set()], &call).verdict, Verdict::Allow);
 }
