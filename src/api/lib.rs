@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![allow(unreachable_pub, reason = "derive(CustomResource) writes pub structs into private modules")]
+#![allow(clippy::duplicated_attributes, reason = "columns are attributes of the same name")]
 
 mod agentprofile;
 mod agentrun;
@@ -19,8 +20,8 @@ mod shared;
 
 pub use agentprofile::{AgentProfile, AgentProfileSpec, AgentProfileStatus, Prompts, Route, Routes, Sandbox, SandboxResources};
 pub use agentrun::{
-    AgentRun, AgentRunPhase, AgentRunSpec, AgentRunStatus, CheckpointStatus, JournalHead, Question, RunArtifact, RunLimits, RunResult, StepStatus,
-    UsageStatus,
+    AgentRun, AgentRunPhase, AgentRunSpec, AgentRunStatus, CheckpointStatus, JournalHead, Question, RunArtifact, RunLimits, RunResult,
+    StepStatus, UsageStatus,
 };
 pub use condition::{Condition, ConditionStatus, ConditionType};
 pub use goal::{Acceptance, Goal, GoalPhase, GoalSpec, GoalStatus, GoalTask, TaskState, TaskStatus};

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use kube::runtime::reflector::Store;
 use reeve_core::journal::Epoch;
 use reeve_store::{Artifacts, Journal};
 use tokio::sync::{Notify, Semaphore};
@@ -18,6 +16,7 @@ use crate::controllers::Scope;
 use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::run::Registry;
+use crate::sandbox::Pods;
 use crate::secrets::Secrets;
 
 /// One operator process while it leads.
@@ -27,7 +26,7 @@ pub(crate) struct Context {
     /// The API server.
     pub(crate) client: Client,
     /// Sandbox Pods as last seen, by scope.
-    pub(crate) pods: BTreeMap<Scope, Store<Pod>>,
+    pub(crate) pods: BTreeMap<Scope, Pods>,
     /// The journal.
     pub(crate) journal: Journal,
     /// The artifact store.
@@ -54,7 +53,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// The sandbox Pods of a namespace that is watched.
-    pub(crate) fn pods(&self, namespace: &str) -> Option<&Store<Pod>> {
+    pub(crate) fn pods(&self, namespace: &str) -> Option<&Pods> {
         self.pods.get(&Scope::Namespace(namespace.to_owned())).or_else(|| self.pods.get(&Scope::All))
     }
 

@@ -109,7 +109,7 @@ async fn lead(
     for scope in &scopes {
         let (store, watch) = sandbox::watch_pods(client.clone(), match scope {
             Scope::All => None,
-            Scope::Namespace(namespace) => Some(namespace),
+            Scope::Namespace(namespace) => Some(namespace.as_str()),
         });
         pods.insert(scope.clone(), store);
         work.push(watch);

@@ -6,10 +6,13 @@
 //!
 //! A run's outcome is read from the journal, not from its status, so that nobody who may write a status can move a Goal.
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 use reeve_api::{
-    AgentRunSpec, Artifact, ConditionStatus, Goal, GoalPhase, GoalSpec, GoalStatus, LocalRef, Role, RunArtifact, Task, TaskState, TaskStatus,
-    UsageStatus, Workspace,
+    AgentRunSpec, Artifact, ConditionStatus, Goal, GoalPhase, GoalSpec, GoalStatus, LocalRef, Role, RunArtifact, Task, TaskState,
+    TaskStatus, UsageStatus, Workspace,
 };
 
 use crate::conditions::{self, Say};
@@ -157,7 +160,8 @@ impl Walk<'_> {
             self.tasks.push(TaskStatus { name: task.name.clone(), state: TaskState::Waiting, run, commit: None });
         }
         if self.goal.spec.autonomy_level < 2 {
-            let message = format!("{} tasks are proposed. At autonomy level 1 nothing is carried out: raise it in another Goal.", tasks.len());
+            let message =
+                format!("{} tasks are proposed. At autonomy level 1 nothing is carried out: raise it in another Goal.", tasks.len());
             return Stop::At(GoalPhase::Succeeded, ConditionStatus::True, "PlanProposed".to_owned(), message);
         }
         for (index, task) in tasks.iter().enumerate() {

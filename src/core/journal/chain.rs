@@ -150,7 +150,7 @@ impl RowDraft {
     pub fn of(event: &Event, actor: &super::Actor, at: jiff::Timestamp) -> Result<RowDraft, serde_json::Error> {
         let body = match serde_json::to_value(event)? {
             Value::Object(mut fields) => fields.remove("body").unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-            other => other,
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => other,
         };
         Ok(RowDraft {
             time: format!("{at:.6}"),

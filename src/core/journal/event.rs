@@ -220,8 +220,26 @@ pub struct SpecSnapshot {
     pub commands: Vec<AcceptanceCommand>,
     /// Packed workspace in the artifact store.
     pub workspace: PackedWorkspace,
+    /// Where tools run.
+    pub sandbox: SandboxShape,
     /// Bounds.
     pub limits: RunLimits,
+}
+
+/// The sandbox that a run is to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxShape {
+    /// Image of the workspace container.
+    pub image: String,
+    /// CPU limit, a Kubernetes quantity.
+    pub cpu: String,
+    /// Memory limit, a Kubernetes quantity.
+    pub memory: String,
+    /// Size limit of the workspace and of its git directory each, a Kubernetes quantity.
+    pub workspace: String,
+    /// RuntimeClass, if one is wanted.
+    pub runtime_class: Option<String>,
 }
 
 /// One command of an acceptance run.
@@ -497,4 +515,3 @@ pub struct PolicyActivated {
     /// Generation it was read from.
     pub generation: i64,
 }
-

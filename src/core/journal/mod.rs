@@ -5,8 +5,9 @@ mod event;
 
 pub use chain::{ChainError, Head, Row, RowDraft, Verified, Verifier};
 pub use event::{
-    AcceptanceCommand, Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, Phase, PlannedTask, PolicyActivated, Reflection,
-    RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SpecSnapshot, ToolAsked, ToolEnded, Verdict, WorkspaceLoaded,
+    AcceptanceCommand, Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, Phase,
+    PlannedTask, PolicyActivated, Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot,
+    ToolAsked, ToolEnded, Verdict, WorkspaceLoaded,
 };
 
 use serde::{Deserialize, Serialize};

@@ -88,7 +88,10 @@ pub fn snapshot(
     for route in routes {
         let name = &route.provider_ref.name;
         let found = provider(name).ok_or_else(|| {
-            NotReady::new("ProviderNotFound", format!("ModelProvider {name:?}, named by AgentProfile {:?}, is not there; create it.", spec.profile_ref.name))
+            NotReady::new(
+                "ProviderNotFound",
+                format!("ModelProvider {name:?}, named by AgentProfile {:?}, is not there; create it.", spec.profile_ref.name),
+            )
         })?;
         if !found.spec.models.iter().any(|model| model.name == route.model) {
             let has = found.spec.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");

@@ -8,6 +8,7 @@ use super::{EndReason, RunState, Sandbox};
 use crate::journal::{Observation, PlannedTask, Reflection, RunFinished, SpecSnapshot, ToolAsked, ToolEnded, Verdict};
 use crate::limits;
 use crate::model::{Arguments, ModelFailure, ModelRequest, Position, ToolCall};
+use crate::policy::protection;
 use crate::tool::{Role, ToolName, catalog, wire};
 
 /// The next step of a run. The shell does exactly this and appends what the variant says.
@@ -135,8 +136,9 @@ pub fn next(state: &RunState, now: Timestamp) -> Step {
 
 fn out_of_time(state: &RunState, spec: &SpecSnapshot, now: Timestamp) -> Option<Ending> {
     let took = now.as_second().saturating_sub(state.started_at?.as_second());
-    (took >= i64::from(spec.limits.seconds))
-        .then(|| Ending::new(EndReason::DeadlineExceeded, format!("The run took {took} s; spec.limits.seconds is {}.", spec.limits.seconds)))
+    (took >= i64::from(spec.limits.seconds)).then(|| {
+        Ending::new(EndReason::DeadlineExceeded, format!("The run took {took} s; spec.limits.seconds is {}.", spec.limits.seconds))
+    })
 }
 
 fn ask_model(state: &RunState, spec: &SpecSnapshot) -> Step {
@@ -155,7 +157,10 @@ fn ask_model(state: &RunState, spec: &SpecSnapshot) -> Step {
     // A request in flight, or one that failed over to the next route, belongs to a step that has begun.
     let step = if state.in_flight.is_some() || state.model_failure.is_some() { state.step } else { state.step + 1 };
     if step > spec.limits.steps {
-        return Step::End(Ending::new(EndReason::StepLimitReached, format!("The run took {} steps; spec.limits.steps allows no more.", state.step)));
+        return Step::End(Ending::new(
+            EndReason::StepLimitReached,
+            format!("The run took {} steps; spec.limits.steps allows no more.", state.step),
+        ));
     }
     let Some(request) = super::request(state, route) else {
         return Step::End(Ending::new(EndReason::InternalError, format!("The run has no route {route}.")));
@@ -184,9 +189,8 @@ fn before_decision(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall)
         let message = format!("Tools gave back {} bytes; spec.limits.outputBytes allows no more.", state.output_bytes);
         return Step::End(Ending::new(EndReason::OutputLimitReached, message));
     }
-    let repeats = state.same_call.is_some_and(|(last, times)| {
-        last == fingerprint(&pending.call) && times + 1 >= limits::IDENTICAL_CALLS_IN_A_ROW
-    });
+    let repeats =
+        state.same_call.is_some_and(|(last, times)| last == fingerprint(&pending.call) && times + 1 >= limits::IDENTICAL_CALLS_IN_A_ROW);
     if repeats && spec.role != Role::Acceptance {
         let message = format!("{} came {} times in a row with the same arguments.", pending.call.name, limits::IDENTICAL_CALLS_IN_A_ROW);
         return Step::End(Ending::new(EndReason::RepeatedCall, message));
@@ -214,7 +218,8 @@ fn validate(spec: &SpecSnapshot, call: &ToolCall) -> Result<(), String> {
             return Err(format!("The arguments of {} are not JSON: {start:?}.", call.name));
         }
     };
-    let validator = jsonschema::draft202012::new(&tool.input_schema).map_err(|error| format!("The schema of {} is broken: {error}", call.name))?;
+    let validator =
+        jsonschema::draft202012::new(&tool.input_schema).map_err(|error| format!("The schema of {} is broken: {error}", call.name))?;
     let errors = validator
         .iter_errors(arguments)
         .take(5)
@@ -266,11 +271,16 @@ fn confinement(spec: &SpecSnapshot, canonical: &wire::Canonical) -> wire::Confin
 fn finish(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall, canonical: &wire::Canonical) -> Step {
     let message = text(&canonical.arguments, "summary");
     if spec.role == Role::Planner {
-        let tasks: Vec<PlannedTask> = canonical.arguments.get("tasks").cloned().and_then(|tasks| serde_json::from_value(tasks).ok()).unwrap_or_default();
+        let tasks: Vec<PlannedTask> =
+            canonical.arguments.get("tasks").cloned().and_then(|tasks| serde_json::from_value(tasks).ok()).unwrap_or_default();
         let mut names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Step::Answer(ended(pending, Observation::Refused, format!("Two tasks are named {:?}; each needs a name of its own.", twice[0])));
+            return Step::Answer(ended(
+                pending,
+                Observation::Refused,
+                format!("Two tasks are named {:?}; each needs a name of its own.", twice[0]),
+            ));
         }
         return Step::End(Ending { reason: EndReason::Finished, message, tasks });
     }
@@ -278,7 +288,21 @@ fn finish(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall, canonica
     let uncommitted = &checkpoint.workspace.uncommitted;
     if !uncommitted.is_empty() {
         let names = uncommitted.join(", ");
-        return Step::Answer(ended(pending, Observation::Refused, format!("Not finished: {names} changed and not committed. Commit, then finish.")));
+        return Step::Answer(ended(
+            pending,
+            Observation::Refused,
+            format!("Not finished: {names} changed and not committed. Commit, then finish."),
+        ));
+    }
+    // A program that a tool started may have written what fs.* may not: here it is found, whoever wrote it.
+    let protected: Vec<&str> = checkpoint.workspace.changed.iter().map(String::as_str).filter(|path| protection(path).is_some()).collect();
+    if !protected.is_empty() {
+        let names = protected.join(", ");
+        return Step::Answer(ended(
+            pending,
+            Observation::Refused,
+            format!("Not finished: {names} changed, and is protected. Restore it, commit, then finish."),
+        ));
     }
     Step::End(Ending::new(EndReason::Finished, message))
 }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use reeve_api::{
-    AgentRunPhase, AgentRunStatus, CheckpointStatus, Condition, ConditionStatus, ConditionType, JournalHead, Question, RunArtifact, RunResult,
-    StepStatus, Task, UsageStatus,
+    AgentRunPhase, AgentRunStatus, CheckpointStatus, Condition, ConditionStatus, ConditionType, JournalHead, Question, RunArtifact,
+    RunResult, StepStatus, Task, UsageStatus,
 };
 
 use super::{RunState, Sandbox, Step, next};
@@ -12,7 +12,14 @@ use crate::conditions::{self, Say};
 use crate::journal::{CheckpointTaken, Head};
 
 /// The status of a run. `old` gives the times of conditions that did not change.
-pub fn project(state: &RunState, head: Option<Head>, old: &[Condition], generation: Option<i64>, job: &str, now: Timestamp) -> AgentRunStatus {
+pub fn project(
+    state: &RunState,
+    head: Option<Head>,
+    old: &[Condition],
+    generation: Option<i64>,
+    job: &str,
+    now: Timestamp,
+) -> AgentRunStatus {
     let (phase, say) = phase(state, now);
     let spec = state.started.as_ref().map(|started| &started.spec);
     AgentRunStatus {
@@ -52,7 +59,11 @@ pub fn usage(state: &RunState) -> UsageStatus {
 pub fn checkpoint(taken: &CheckpointTaken) -> CheckpointStatus {
     const SHOWN: usize = 50;
     let workspace = &taken.workspace;
-    let artifact = |name: &str, blob: &crate::tool::wire::Blob| RunArtifact { name: name.to_owned(), digest: blob.digest.to_string(), bytes: long(blob.bytes) };
+    let artifact = |name: &str, blob: &crate::tool::wire::Blob| RunArtifact {
+        name: name.to_owned(),
+        digest: blob.digest.to_string(),
+        bytes: long(blob.bytes),
+    };
     CheckpointStatus {
         base_commit: workspace.base_commit.clone(),
         head_commit: workspace.head_commit.clone(),
@@ -65,7 +76,8 @@ fn phase(state: &RunState, now: Timestamp) -> (AgentRunPhase, Say) {
     use AgentRunPhase as Phase;
     let ready = |status, reason: &str, message: String| Say::ready(status, reason, message);
     if let Some(finished) = &state.finished {
-        let (phase, status) = if finished.succeeded { (Phase::Succeeded, ConditionStatus::True) } else { (Phase::Failed, ConditionStatus::False) };
+        let (phase, status) =
+            if finished.succeeded { (Phase::Succeeded, ConditionStatus::True) } else { (Phase::Failed, ConditionStatus::False) };
         return (phase, ready(status, finished.reason.as_str(), clip(&finished.message, 4096)));
     }
     if state.suspended {
@@ -77,7 +89,9 @@ fn phase(state: &RunState, now: Timestamp) -> (AgentRunPhase, Say) {
     }
     match state.sandbox {
         Sandbox::None => (Phase::Pending, ready(ConditionStatus::Unknown, "Pending", "The run is about to start.".to_owned())),
-        Sandbox::Requested => (Phase::Starting, ready(ConditionStatus::Unknown, "SandboxStarting", "The sandbox is being made.".to_owned())),
+        Sandbox::Requested => {
+            (Phase::Starting, ready(ConditionStatus::Unknown, "SandboxStarting", "The sandbox is being made.".to_owned()))
+        }
         Sandbox::Ready(_) => (Phase::Running, ready(ConditionStatus::Unknown, "Running", format!("Step {}.", state.step))),
     }
 }
@@ -86,7 +100,9 @@ fn sandbox(state: &RunState) -> Say {
     let (status, reason, message) = match (&state.sandbox, state.finished.is_some()) {
         (Sandbox::Ready(_), true) => (ConditionStatus::False, "RunFinished", "The sandbox was closed with the run.".to_owned()),
         (Sandbox::Ready(ready), false) => (ConditionStatus::True, "Attached", format!("Pod {} answers.", ready.pod)),
-        (Sandbox::Requested | Sandbox::None, true) => (ConditionStatus::False, "RunFinished", "The run ended before its sandbox was ready.".to_owned()),
+        (Sandbox::Requested | Sandbox::None, true) => {
+            (ConditionStatus::False, "RunFinished", "The run ended before its sandbox was ready.".to_owned())
+        }
         (Sandbox::Requested, false) => (ConditionStatus::Unknown, "Starting", "The sandbox is being made.".to_owned()),
         (Sandbox::None, false) => (ConditionStatus::Unknown, "Pending", "No sandbox was asked for yet.".to_owned()),
     };

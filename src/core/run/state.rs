@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::Digest;
 use crate::journal::{
-    CheckpointTaken, Event, Judgement, ModelAnswered, Observation, Reflection, RunFinished, RunStarted, SandboxReady, Seq, ToolEnded, Verdict,
-    WorkspaceLoaded,
+    CheckpointTaken, Event, Judgement, ModelAnswered, Observation, Reflection, RunFinished, RunStarted, SandboxReady, Seq, ToolEnded,
+    Verdict, WorkspaceLoaded,
 };
 use crate::limits;
 use crate::model::{Message, ModelFailure, ModelResponse, ToolCall, Usage};
@@ -331,10 +331,7 @@ impl RunState {
         self.messages.push(Message::Tool {
             call_id: ended.call_id.clone(),
             content: ended.content.clone(),
-            is_error: !matches!(
-                ended.observation,
-                Observation::Ran { status: wire::Status::Ok, .. } | Observation::Answered
-            ),
+            is_error: !matches!(ended.observation, Observation::Ran { status: wire::Status::Ok, .. } | Observation::Answered),
         });
         let line = brief(&call, &stage, &word);
         if self.is_acceptance() && self.tally.succeeded == 0 {
@@ -355,7 +352,11 @@ impl RunState {
         match observation {
             Observation::Ran { status, exit_code, .. } => {
                 let passed = *status == wire::Status::Ok;
-                if passed { self.tally.succeeded += 1 } else { self.tally.failed += 1 }
+                if passed {
+                    self.tally.succeeded += 1
+                } else {
+                    self.tally.failed += 1
+                }
                 if tool == Some(ToolName::TestsRun) {
                     self.tests = Some(passed);
                 } else if edits {
@@ -440,7 +441,9 @@ fn advice_on(response: &ModelResponse) -> Option<String> {
         return None;
     }
     Some(match response.finish_reason {
-        FinishReason::Length => "Your answer was cut at the token limit before it called a tool. Answer in fewer words and call a tool.".to_owned(),
+        FinishReason::Length => {
+            "Your answer was cut at the token limit before it called a tool. Answer in fewer words and call a tool.".to_owned()
+        }
         FinishReason::ContentFilter => "Your answer was cut by the provider's filter. Go on with a tool call.".to_owned(),
         FinishReason::Refusal | FinishReason::Stop | FinishReason::ToolCalls => {
             "You called no tool. Call one, or `finish` when the task is done.".to_owned()

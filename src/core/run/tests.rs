@@ -1,6 +1,6 @@
 //! The loop, step by step, without a cluster: a driver that does what `next` says with made-up outcomes, and cuts it at every row.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -33,7 +33,13 @@ fn spec(role: Role) -> SpecSnapshot {
         tools: catalog(role).into_iter().map(|tool| tool.name).collect(),
         commands: Vec::new(),
         workspace: PackedWorkspace { digest: Digest::of("tar"), packing: wire::Packing::TarGz, strip_components: 0 },
-        sandbox: SandboxShape { image: "i".to_owned(), cpu: "1".to_owned(), memory: "1Gi".to_owned(), workspace: "1Gi".to_owned(), runtime_class: None },
+        sandbox: SandboxShape {
+            image: "i".to_owned(),
+            cpu: "1".to_owned(),
+            memory: "1Gi".to_owned(),
+            workspace: "1Gi".to_owned(),
+            runtime_class: None,
+        },
         limits: RunLimits { steps: 20, seconds: 600, tool_calls: 50, output_bytes: 100_000 },
     }
 }
@@ -44,7 +50,8 @@ fn call(name: &str, arguments: Value) -> ToolCall {
 
 fn answer(calls: Vec<ToolCall>) -> ModelAnswered {
     let usage = Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() };
-    let response = ModelResponse { text: String::new(), tool_calls: calls, finish_reason: FinishReason::ToolCalls, usage, model: "m".to_owned() };
+    let response =
+        ModelResponse { text: String::new(), tool_calls: calls, finish_reason: FinishReason::ToolCalls, usage, model: "m".to_owned() };
     ModelAnswered::Answer { response, attempts: 1 }
 }
 
@@ -56,12 +63,22 @@ struct Shell {
     script: Vec<ModelAnswered>,
     deny: Vec<ToolName>,
     uncommitted: Vec<String>,
+    changed: Vec<String>,
     now: i64,
 }
 
 impl Shell {
     fn new(spec: SpecSnapshot, script: Vec<ModelAnswered>) -> Shell {
-        Shell { rows: Vec::new(), state: RunState::new("u1"), spec, script, deny: Vec::new(), uncommitted: Vec::new(), now: 0 }
+        Shell {
+            rows: Vec::new(),
+            state: RunState::new("u1"),
+            spec,
+            script,
+            deny: Vec::new(),
+            uncommitted: Vec::new(),
+            changed: vec!["a".to_owned()],
+            now: 0,
+        }
     }
 
     fn push(&mut self, event: Event) {
@@ -80,19 +97,26 @@ impl Shell {
     fn step(&mut self) -> bool {
         match next(&self.state, at(self.now)) {
             Step::Begin => {
-                let started = RunStarted { namespace: "ns".to_owned(), name: "run".to_owned(), requested_by: "alice".to_owned(), spec: self.spec.clone() };
+                let started = RunStarted {
+                    namespace: "ns".to_owned(),
+                    name: "run".to_owned(),
+                    requested_by: "alice".to_owned(),
+                    spec: self.spec.clone(),
+                };
                 self.push(Event::RunStarted(Box::new(started)));
             }
             Step::StartSandbox => {
                 if self.state.sandbox == Sandbox::None {
                     self.push(Event::SandboxRequested(SandboxAsked { job: "run".to_owned(), image: "i".to_owned() }));
                 }
-                let ready = SandboxReady { job_uid: "j".to_owned(), pod_uid: "p".to_owned(), pod: "run-x".to_owned(), image_id: String::new() };
+                let ready =
+                    SandboxReady { job_uid: "j".to_owned(), pod_uid: "p".to_owned(), pod: "run-x".to_owned(), image_id: String::new() };
                 self.push(Event::SandboxReady(ready));
             }
             Step::LoadWorkspace => {
                 self.push(Event::WorkspaceRequested { digest: Digest::of("tar") });
-                let loaded = WorkspaceLoaded { digest: Digest::of("tar"), base_commit: "b".to_owned(), head_commit: "b".to_owned(), files: 1 };
+                let loaded =
+                    WorkspaceLoaded { digest: Digest::of("tar"), base_commit: "b".to_owned(), head_commit: "b".to_owned(), files: 1 };
                 self.push(Event::WorkspaceLoaded(loaded));
             }
             Step::CallModel { request, position, step, route } => {
@@ -102,7 +126,9 @@ impl Shell {
                 self.push(Event::ModelRequest(asked));
                 // The same intent again after a crash: same request, same position.
                 match next(&self.state, at(self.now)) {
-                    Step::CallModel { request: again, position: same, .. } => assert_eq!((again.digest().unwrap(), same), (digest, position)),
+                    Step::CallModel { request: again, position: same, .. } => {
+                        assert_eq!((again.digest().unwrap(), same), (digest, position))
+                    }
                     other => panic!("{other:?}"),
                 }
                 if self.script.is_empty() {
@@ -118,7 +144,14 @@ impl Shell {
                 self.push(Event::ToolRequested(asked(&pending, Some(canonical))));
                 let verdict = if self.deny.contains(&tool) { Verdict::Deny } else { Verdict::Allow };
                 let (key, reason) = (pending.key.clone(), "because".to_owned());
-                self.push(Event::PolicyDecision(Judgement { key, verdict, determining: Vec::new(), reason, sets: Vec::new(), shadow: Vec::new() }));
+                self.push(Event::PolicyDecision(Judgement {
+                    key,
+                    verdict,
+                    determining: Vec::new(),
+                    reason,
+                    sets: Vec::new(),
+                    shadow: Vec::new(),
+                }));
             }
             Step::Refuse(asked, ended) => {
                 self.push(Event::ToolRequested(asked));
@@ -127,7 +160,8 @@ impl Shell {
             Step::CallTool { key, call_id, canonical, .. } => {
                 let fails = canonical.arguments["argv"][0] == "false";
                 let status = if fails { wire::Status::Error } else { wire::Status::Ok };
-                let observation = Observation::Ran { status, exit_code: Some(i32::from(fails)), output_bytes: 2, duration_ms: 1, commit: None };
+                let observation =
+                    Observation::Ran { status, exit_code: Some(i32::from(fails)), output_bytes: 2, duration_ms: 1, commit: None };
                 self.push(Event::ToolResult(ToolEnded { key, call_id, observation, content: "ok".to_owned() }));
             }
             Step::Checkpoint => {
@@ -137,7 +171,7 @@ impl Shell {
                     base_commit: "b".to_owned(),
                     head_commit: "h".to_owned(),
                     uncommitted: std::mem::take(&mut self.uncommitted),
-                    changed: vec!["a".to_owned()],
+                    changed: std::mem::take(&mut self.changed),
                     patch: blob.clone(),
                     bundle: blob,
                 };
@@ -198,9 +232,27 @@ fn a_run_goes_through_plan_act_observe_reflect_to_its_end() {
     assert_eq!(
         shell.kinds(),
         [
-            "run.started", "sandbox.requested", "sandbox.ready", "workspace.requested", "workspace.loaded", "model.request", "model.response",
-            "tool.requested", "policy.decision", "tool.result", "tool.requested", "policy.decision", "tool.result", "reflect", "model.request",
-            "model.response", "tool.requested", "policy.decision", "checkpoint.requested", "checkpoint", "run.finished",
+            "run.started",
+            "sandbox.requested",
+            "sandbox.ready",
+            "workspace.requested",
+            "workspace.loaded",
+            "model.request",
+            "model.response",
+            "tool.requested",
+            "policy.decision",
+            "tool.result",
+            "tool.requested",
+            "policy.decision",
+            "tool.result",
+            "reflect",
+            "model.request",
+            "model.response",
+            "tool.requested",
+            "policy.decision",
+            "checkpoint.requested",
+            "checkpoint",
+            "run.finished",
         ]
     );
     assert_eq!(shell.state.usage.input_tokens, 20);
@@ -235,7 +287,11 @@ fn what_cannot_be_understood_goes_back_to_the_model_with_the_reason() {
 fn a_model_that_calls_nothing_three_times_ends_the_run() {
     let shell = Shell::new(spec(Role::Coder), vec![answer(vec![]), answer(vec![]), answer(vec![]), answer(vec![finish()])]).run();
     assert_eq!(shell.reason(), EndReason::ModelUseless);
-    let shell = Shell::new(spec(Role::Coder), vec![answer(vec![]), answer(vec![]), answer(vec![read("a")]), answer(vec![]), answer(vec![finish()])]).run();
+    let shell = Shell::new(
+        spec(Role::Coder),
+        vec![answer(vec![]), answer(vec![]), answer(vec![read("a")]), answer(vec![]), answer(vec![finish()])],
+    )
+    .run();
     assert_eq!(shell.reason(), EndReason::Finished);
 }
 
@@ -244,7 +300,8 @@ fn the_third_identical_call_in_a_row_is_not_made() {
     let shell = Shell::new(spec(Role::Coder), vec![answer(vec![read("a")]), answer(vec![read("a")]), answer(vec![read("a")])]).run();
     assert_eq!(shell.reason(), EndReason::RepeatedCall);
     assert_eq!(shell.state.tool_calls, 2);
-    let others = vec![answer(vec![read("a")]), answer(vec![read("a")]), answer(vec![read("b")]), answer(vec![read("a")]), answer(vec![finish()])];
+    let others =
+        vec![answer(vec![read("a")]), answer(vec![read("a")]), answer(vec![read("b")]), answer(vec![read("a")]), answer(vec![finish()])];
     assert_eq!(Shell::new(spec(Role::Coder), others).run().reason(), EndReason::Finished);
 }
 
@@ -292,6 +349,17 @@ fn a_coder_does_not_finish_with_uncommitted_changes() {
 }
 
 #[test]
+fn a_coder_does_not_finish_with_a_protected_file_changed() {
+    let restore = call("shell.run", json!({ "argv": ["git", "checkout"] }));
+    let mut shell = Shell::new(spec(Role::Coder), vec![answer(vec![finish()]), answer(vec![restore]), answer(vec![finish()])]);
+    shell.changed = vec![".github/workflows/ci.yml".to_owned()];
+    let shell = shell.run();
+    assert_eq!(shell.reason(), EndReason::Finished);
+    let refused = |event: &Event| matches!(event, Event::ToolResult(ended) if ended.content.contains(".github/workflows/ci.yml changed, and is protected"));
+    assert!(shell.rows.iter().any(|(_, event)| refused(event)));
+}
+
+#[test]
 fn a_planner_hands_in_tasks_with_names_of_their_own() {
     let tasks = |names: &[&str]| {
         let tasks: Vec<Value> = names.iter().map(|name| json!({ "name": name, "description": "d" })).collect();
@@ -332,7 +400,8 @@ fn a_suspended_run_does_nothing_until_it_is_resumed_and_its_clock_runs_on() {
 
 #[test]
 fn a_question_waits_for_its_answer_under_its_own_id() {
-    let mut shell = Shell::new(spec(Role::Coder), vec![answer(vec![call("ask", json!({ "question": "which?" }))]), answer(vec![finish()])]).run();
+    let mut shell =
+        Shell::new(spec(Role::Coder), vec![answer(vec![call("ask", json!({ "question": "which?" }))]), answer(vec![finish()])]).run();
     let Step::AwaitAnswer { key, call_id, question_id, question } = next(&shell.state, at(1)) else { panic!("no question") };
     assert_eq!((question_id.as_str(), question.as_str()), ("q1-0", "which?"));
     shell.push(Event::ToolResult(ToolEnded { key, call_id, observation: Observation::Answered, content: "this".to_owned() }));

@@ -1,6 +1,7 @@
 //! A run and its sandbox: one Job, one Pod, one stream. The stream may be opened again; another Pod never takes over.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1::Job;
@@ -17,13 +18,13 @@ use super::driver::Driver;
 use crate::cluster::create_owned;
 use crate::context::Context;
 use crate::error::Error;
-use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, job, wait_running};
+use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, ensure_network_policy, job, wait_running};
 use crate::telemetry::{self, Event as _};
 
 /// A session and what it holds open.
 pub(super) struct Attached {
     /// The stream.
-    pub(super) session: Session,
+    pub(super) session: Arc<Session>,
     /// Handles of calls that were resolved on it, by key.
     handles: BTreeMap<String, String>,
 }
@@ -87,9 +88,11 @@ impl Driver {
             let asked = SandboxAsked { job: name.clone(), image: started.spec.sandbox.image.clone() };
             self.log.stage(&Actor::Operator, Event::SandboxRequested(asked))?;
         }
-        // The Job goes out as soon as its intent is durable; the status follows.
-        self.log.commit().await?;
         let before = Instant::now();
+        // Both come before the Job: its durable intent, and the walls around its Pod. The status follows.
+        let (committed, walled) = futures::future::join(self.log.commit(), ensure_network_policy(&self.context.client, &run.namespace().unwrap_or_default())).await;
+        committed?;
+        walled?;
         let wanted = job(&SandboxSpec {
             run: &run,
             job_name: &name,
@@ -113,7 +116,8 @@ impl Driver {
         crash::point("effect.job.after");
         self.publish();
         let job_uid = made.uid().ok_or_else(|| Error::bug("a Job without a UID"))?;
-        let pod = match wait_running(&self.context.pods, &self.context.client, &made, self.left().min(START_DEADLINE)).await {
+        let Some(pods) = self.context.pods(&run.namespace().unwrap_or_default()) else { return Err(Error::bug("a run in a namespace that is not watched")) };
+        let pod = match wait_running(pods, &self.context.client, &made, self.left().min(START_DEADLINE)).await {
             Ok(pod) => pod,
             Err(problem) => {
                 telemetry::SandboxFailed { run: &self.name(), problem: problem.as_str(), message: &problem.to_string() }.emit();
@@ -140,8 +144,9 @@ impl Driver {
         };
         crash::point("effect.import.before");
         let imported = self
-            .on_stream(async |attached| {
-                attached.session.import_workspace(&bytes, packed.digest, packed.packing, packed.strip_components).await
+            .on_stream(|session| {
+                let (bytes, packed) = (&bytes, &packed);
+                async move { session.import_workspace(bytes, packed.digest, packed.packing, packed.strip_components).await }
             })
             .await?;
         crash::point("effect.import.after");
@@ -158,7 +163,7 @@ impl Driver {
 
     /// Resolves a call and keeps its handle.
     pub(super) async fn resolve(&mut self, resolve: &wire::Resolve) -> Result<Answer<wire::Canonical>, Error> {
-        let answer = self.on_stream(async |attached| attached.session.resolve(resolve).await).await?;
+        let answer = self.on_stream(|session| async move { session.resolve(resolve).await }).await?;
         Ok(match answer {
             Answer::Got(wire::Resolved { handle, canonical }) => {
                 if let Some(attached) = &mut self.attached {
@@ -203,7 +208,7 @@ impl Driver {
     ) -> Result<Answer<Option<wire::Outcome>>, Error> {
         let lookup = wire::Lookup { key: key.to_owned(), wait_ms: LOOKUP_WAIT_MS };
         loop {
-            match self.on_stream(async |attached| attached.session.lookup(&lookup).await).await? {
+            match self.on_stream(|session| { let lookup = &lookup; async move { session.lookup(lookup).await } }).await? {
                 Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
                 Answer::Got(wire::Recorded::Unknown) => return Ok(Answer::Got(None)),
                 Answer::Got(wire::Recorded::Absent) => break,
@@ -247,7 +252,7 @@ impl Driver {
                     }
                 }
             }
-            match self.on_stream(async |attached| attached.session.lookup(&lookup).await).await? {
+            match self.on_stream(|session| { let lookup = &lookup; async move { session.lookup(lookup).await } }).await? {
                 Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
                 // It never started although it was sent: the next attempt at the run resolves it anew.
                 Answer::Got(wire::Recorded::Absent) => return Err(Error::Cut("a call was cut before it started")),
@@ -262,13 +267,13 @@ impl Driver {
 
     /// Packs the workspace and keeps both blobs.
     pub(super) async fn pack(&mut self) -> Result<Answer<wire::Checkpointed>, Error> {
-        let packed = self.on_stream(async |attached| attached.session.checkpoint().await).await?;
+        let packed = self.on_stream(|session| async move { session.checkpoint().await }).await?;
         let Answer::Got(checkpoint) = packed else { return Ok(packed) };
         for blob in [&checkpoint.patch, &checkpoint.bundle] {
             if self.context.artifacts.has(&blob.digest).await? {
                 continue;
             }
-            match self.on_stream(async |attached| attached.session.fetch_blob(blob).await).await? {
+            match self.on_stream(|session| async move { session.fetch_blob(blob).await }).await? {
                 Answer::Got(bytes) => self.context.artifacts.put(bytes).await?,
                 Answer::Refused(why) => return Ok(Answer::Refused(why)),
                 Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
@@ -278,13 +283,16 @@ impl Driver {
     }
 
     /// Does a request that may be repeated: on a stream that breaks, once more on the next one.
-    async fn on_stream<T>(&mut self, ask: impl AsyncFn(&Attached) -> Result<T, SessionError>) -> Result<Answer<T>, Error> {
+    async fn on_stream<T, F>(&mut self, ask: impl Fn(Arc<Session>) -> F + Send) -> Result<Answer<T>, Error>
+    where
+        F: Future<Output = Result<T, SessionError>> + Send,
+    {
         loop {
             if let Some((reason, message)) = self.ensure_attached().await? {
                 return Ok(Answer::Lost(reason, message));
             }
             let Some(attached) = &self.attached else { return Err(Error::bug("attached to nothing")) };
-            match ask(attached).await {
+            match ask(Arc::clone(&attached.session)).await {
                 Ok(answer) => return Ok(Answer::Got(answer)),
                 Err(SessionError::Lost(why)) => self.stream_lost(&why),
                 Err(SessionError::Timeout) => self.stream_lost("no answer in time"),
@@ -321,7 +329,7 @@ impl Driver {
         loop {
             let why = match Session::open(&self.context.client, &namespace, pod, hello.clone()).await {
                 Ok((session, _)) => {
-                    self.attached = Some(Attached { session, handles: BTreeMap::new() });
+                    self.attached = Some(Attached { session: Arc::new(session), handles: BTreeMap::new() });
                     return Ok(None);
                 }
                 Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
