@@ -1,0 +1,122 @@
+//! Walls that the compiler does not hold.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use reeve_tests::repository;
+
+/// Longest file of Rust, lines. Past it a file is a room that wants a wall.
+const MAX_LINES: usize = 560;
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The lines of a file that are code: no comments, nothing of its test module.
+fn code(path: &Path) -> Vec<(usize, String)> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    lines.enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(number, line)| (number + 1, line.to_owned())).collect()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "tests") || path.file_name().is_some_and(|name| name == "tests.rs")
+}
+
+#[test]
+fn the_core_is_pure() {
+    let core = repository().join("src/core");
+    let forbidden = [
+        "async ",
+        ".await",
+        "tokio",
+        "reqwest",
+        "kube::Client",
+        "SystemTime",
+        "Instant::now",
+        "Timestamp::now",
+        "fastrand",
+        "rand::",
+        "std::fs",
+        "std::net",
+        "std::env",
+    ];
+    let mut found = Vec::new();
+    for path in rust_files(&core).into_iter().filter(|path| !is_test(path)) {
+        for (number, line) in code(&path) {
+            found.extend(forbidden.iter().filter(|word| line.contains(*word)).map(|word| format!("{}:{number}: {word}", path.display())));
+            let float = line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "f32" || word == "f64");
+            if float {
+                found.push(format!("{}:{number}: a float", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "src/core takes time, randomness and the world as arguments:\n{}", found.join("\n"));
+    let manifest = std::fs::read_to_string(core.join("Cargo.toml")).unwrap();
+    for dependency in ["tokio", "reqwest", "sqlx", "fastrand", "rand"] {
+        assert!(!manifest.lines().any(|line| line.starts_with(dependency)), "src/core/Cargo.toml depends on {dependency}");
+    }
+}
+
+#[test]
+fn data_flows_downward_only() {
+    let below = [
+        ("api", &["reeve-core", "reeve-store", "reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"][..]),
+        ("core", &["reeve-store", "reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"]),
+        ("store", &["reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"]),
+        ("gateway", &["reeve-store", "reeve-tools", "reeve-operator", "reeve-cli"]),
+        ("tools", &["reeve-store", "reeve-gateway", "reeve-operator", "reeve-cli"]),
+        ("operator", &["reeve-tools", "reeve-cli"]),
+    ];
+    for (folder, above) in below {
+        let manifest = std::fs::read_to_string(repository().join("src").join(folder).join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split("[dev-dependencies]").next().unwrap();
+        for name in above {
+            assert!(!dependencies.lines().any(|line| line.starts_with(name)), "src/{folder} depends on {name}, which is above it");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_but_where_the_kernel_forces_it() {
+    for entry in std::fs::read_dir(repository().join("src")).unwrap() {
+        let library = entry.unwrap().path().join("lib.rs");
+        let text = std::fs::read_to_string(&library).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
+        let kernel = library.parent().unwrap().ends_with("tools");
+        assert!(kernel || text.contains("#![forbid(unsafe_code)]"), "{} does not forbid unsafe code", library.display());
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let mut found = Vec::new();
+    for folder in ["src", "tests"] {
+        for path in rust_files(&repository().join(folder)) {
+            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+            if lines > MAX_LINES {
+                found.push(format!("{}: {lines} lines", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "files of more than {MAX_LINES} lines:\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_test_sleeps() {
+    let sleeps = ["thread::", "sleep("].concat();
+    for path in rust_files(&repository().join("tests")) {
+        let own = path.file_name().is_some_and(|name| name == "architecture.rs");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(own || !text.contains(&sleeps) && !text.contains("tokio::time::sleep"), "{} sleeps", path.display());
+    }
+}

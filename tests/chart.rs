@@ -1,0 +1,135 @@
+//! The chart, by real Helm. `hack/test` has installed it, by way of an older one, before these run.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use reeve_tests::{Cluster, World, repository, run_to_end, yaml_all};
+use serde_json::Value;
+use tokio::process::Command;
+
+fn chart() -> PathBuf {
+    repository().join("charts/reeve")
+}
+
+async fn helm(arguments: &[&str]) -> Output {
+    let built = repository().join(".cache/bin/helm");
+    let program = if built.exists() { built } else { PathBuf::from("helm") };
+    run_to_end(Command::new(program).args(arguments)).await
+}
+
+async fn rendered(values: &[&str]) -> Vec<Value> {
+    let chart = chart();
+    let mut arguments = vec!["template", "reeve", chart.to_str().unwrap(), "--namespace", "reeve-system"];
+    arguments.extend(values);
+    let output = helm(&arguments).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    yaml_all(&String::from_utf8(output.stdout).unwrap()).into_iter().filter(|object| !object.is_null()).collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    objects.iter().filter(move |object| object["kind"] == kind)
+}
+
+#[tokio::test]
+async fn helm_finds_nothing_to_complain_about() {
+    let output = helm(&["lint", "--strict", chart().to_str().unwrap()]).await;
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_exist_is_refused() {
+    for value in ["opreator.maxConcurrentRuns=1", "persistence.type=nfs", "operator.maxConcurrentRuns=many", "watchNamespaces=all"] {
+        let output = helm(&["template", "reeve", chart().to_str().unwrap(), "--set", value]).await;
+        assert!(!output.status.success(), "--set {value} was taken");
+    }
+}
+
+#[tokio::test]
+async fn the_mutating_policy_comes_only_where_the_server_has_it() {
+    let with = ["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];
+    let (old, new) = (rendered(&[]).await, rendered(&with).await);
+    assert_eq!(of_kind(&old, "MutatingAdmissionPolicy").count(), 0);
+    assert_eq!((of_kind(&new, "MutatingAdmissionPolicy").count(), of_kind(&new, "MutatingAdmissionPolicyBinding").count()), (1, 1));
+    assert!(of_kind(&old, "ValidatingAdmissionPolicy").count() >= 4, "what proves who asked is there on every server");
+    let bindings = |objects: &[Value]| of_kind(objects, "ValidatingAdmissionPolicyBinding").count();
+    assert_eq!(bindings(&old), of_kind(&old, "ValidatingAdmissionPolicy").count());
+}
+
+#[tokio::test]
+async fn the_operator_runs_as_nobody_and_alone() {
+    let objects = rendered(&["--set", "persistence.type=emptyDir"]).await;
+    let deployment = of_kind(&objects, "Deployment").next().unwrap();
+    let spec = &deployment["spec"];
+    assert_eq!((&spec["replicas"], &spec["strategy"]["type"]), (&1.into(), &"Recreate".into()));
+    let pod = &spec["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    for container in pod["containers"].as_array().unwrap() {
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+        assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+        assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+    }
+}
+
+#[tokio::test]
+async fn in_named_namespaces_the_operator_has_no_right_elsewhere() {
+    let objects = rendered(&["--set", "watchNamespaces={team-a,team-b}", "--set", "secretNamespaces={team-a}"]).await;
+    let bound: Vec<&Value> =
+        of_kind(&objects, "ClusterRoleBinding").filter(|binding| !binding["metadata"]["annotations"]["helm.sh/hook"].is_string()).collect();
+    assert!(bound.is_empty(), "{bound:?}");
+    let namespaces: Vec<&str> = of_kind(&objects, "RoleBinding").filter_map(|binding| binding["metadata"]["namespace"].as_str()).collect();
+    assert!(namespaces.contains(&"team-a") && namespaces.contains(&"team-b") && namespaces.contains(&"reeve-system"), "{namespaces:?}");
+    let everywhere = rendered(&[]).await;
+    let secrets =
+        |rule: &Value| rule["resources"].as_array().is_some_and(|resources| resources.iter().any(|resource| resource == "secrets"));
+    for role in of_kind(&everywhere, "ClusterRole") {
+        let about_secrets = role["rules"].as_array().into_iter().flatten().any(secrets);
+        assert!(!about_secrets, "{} gives Secrets cluster-wide", role["metadata"]["name"]);
+        let wild = role["rules"].as_array().into_iter().flatten().any(|rule| rule.to_string().contains("\"*\""));
+        assert!(!wild, "{} has a wildcard", role["metadata"]["name"]);
+    }
+}
+
+#[tokio::test]
+async fn the_installed_operator_is_ready() {
+    let cluster = Cluster::connect().await;
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client, "reeve-system");
+    let deployment = deployments.get("reeve").await.unwrap_or_else(|error| panic!("{error}; run ./hack/test, which installs the chart"));
+    let status = deployment.status.unwrap();
+    assert_eq!((status.ready_replicas, status.observed_generation), (Some(1), deployment.metadata.generation), "{status:?}");
+}
+
+#[tokio::test]
+async fn the_operators_rights_are_no_more_than_the_runs_of_these_tests_need() {
+    // All other tests run with a token of the chart's account, so that a right it lacks fails them. What it must not have:
+    World::scenario("rights", async |world| {
+        let kubeconfig = world.operator_kubeconfig().await;
+        for (verb, resource) in [
+            ("list", "secrets"),
+            ("create", "pods"),
+            ("delete", "pods"),
+            ("create", "goals.reeve.dev"),
+            ("update", "goals.reeve.dev"),
+            ("delete", "agentruns.reeve.dev"),
+            ("create", "rolebindings"),
+            ("patch", "policysets.reeve.dev"),
+            ("update", "jobs"),
+        ] {
+            let output = run_to_end(Command::new("kubectl").args([
+                "--kubeconfig",
+                kubeconfig.to_str().unwrap(),
+                "--namespace",
+                world.namespace(),
+                "auth",
+                "can-i",
+                verb,
+                resource,
+            ]))
+            .await;
+            assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "no", "the operator may {verb} {resource}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,16 @@
+//! Scenarios on a real cluster, by theme. `./hack/test` prepares the cluster, the chart and the binaries, and runs them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
+
+mod chart;
+mod crash;
+mod goal;
+mod journal;
+mod kinds;
+mod limits;
+mod lost;
+mod models;
+mod policy;
+mod references;
+mod refusals;
+mod run;
+mod sandbox;

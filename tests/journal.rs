@@ -1,0 +1,302 @@
+//! Someone lays hands on the journal, or the disk does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as HostCommand;
+
+use reeve_core::Digest;
+use reeve_core::journal::{Row, Seq};
+use reeve_tests::{FakeModel, World, call, deadline, finish, reeve};
+use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A copy of the journal that belongs to whoever tampers with it: the triggers are gone.
+async fn copy(world: &World, name: &str) -> (PathBuf, SqliteConnection) {
+    let path = world.folder().join(name);
+    std::fs::copy(world.database(), &path).unwrap();
+    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let triggers: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetch_all(&mut connection).await.unwrap();
+    assert!(triggers.len() >= 5, "{triggers:?}");
+    for trigger in triggers {
+        run(&mut connection, &format!("DROP TRIGGER {trigger}")).await;
+    }
+    (path, connection)
+}
+
+async fn run(connection: &mut SqliteConnection, statement: &str) {
+    sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(connection).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// What `reeve journal verify` says of a file, and whether it says yes.
+async fn verified(path: &Path, anchor: Option<&Path>) -> (bool, String) {
+    let path = path.to_str().unwrap();
+    let output = match anchor {
+        None => reeve(["journal", "verify", "--database", path]).await,
+        Some(anchor) => reeve(["journal", "verify", "--database", path, "--anchor", anchor.to_str().unwrap()]).await,
+    };
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_ne!(output.status.code(), Some(2), "it could not be tried: {said}");
+    (output.status.success(), said)
+}
+
+#[tokio::test]
+async fn a_journal_that_was_tampered_with_does_not_verify_and_the_row_is_named() {
+    World::scenario("tampered", async |world| {
+        let model = FakeModel::playing([
+            call("fs.write", json!({"path": "a.txt", "content": "a\n"})),
+            call("git.commit", json!({"message": "a"})),
+            finish("Done."),
+        ])
+        .await;
+        world.agents_ask(&model).await;
+        let operator = world.operator().await;
+        world.run("honest", json!({})).await;
+        let object = world.succeeded("honest").await;
+        assert!(operator.stop().await.success());
+        let rows = world.journal("honest").await;
+        let result = rows.0.iter().find(|row| row.kind == "tool.result").unwrap().gseq;
+        let last = rows.0.last().unwrap().gseq;
+        let total = last;
+
+        // Whoever owns the file changes a row and leaves its hash.
+        let edits = [
+            ("a byte of a body", format!("UPDATE journal SET body = replace(body, 'ok', 'no') WHERE gseq = {result}"), result),
+            ("a time", format!("UPDATE journal SET time = replace(time, '20', '19') WHERE gseq = {result}"), result),
+            ("an actor", format!("UPDATE journal SET actor = 'person:the-boss' WHERE gseq = {result}"), result),
+            ("an epoch", format!("UPDATE journal SET epoch = epoch + 1 WHERE gseq = {result}"), result),
+            ("a row deleted", format!("DELETE FROM journal WHERE gseq = {result}"), result),
+        ];
+        for (number, (what, statement, row)) in edits.iter().enumerate() {
+            let (path, mut connection) = copy(world, &format!("edited-{number}.db")).await;
+            run(&mut connection, statement).await;
+            connection.close().await.unwrap();
+            let (yes, said) = verified(&path, None).await;
+            assert!(!yes && said.contains(&format!("row {row}")), "{what}: {said}");
+        }
+
+        // A row replaced with a right hash of its own: the next one does not follow it.
+        let (path, mut connection) = copy(world, "replaced.db").await;
+        let forged = forge(rows.0.iter().find(|row| row.gseq == result).unwrap(), None);
+        run(
+            &mut connection,
+            &format!("UPDATE journal SET body = '{}', hash = '{}' WHERE gseq = {result}", forged.body.replace('\'', "''"), forged.hash),
+        )
+        .await;
+        connection.close().await.unwrap();
+        let (yes, said) = verified(&path, None).await;
+        assert!(!yes && said.contains(&format!("row {}", result + 1)), "{said}");
+
+        // The tail cut: whole in itself, and found by the head in the run's status.
+        let anchor = anchor(world, &object).await;
+        let (path, mut connection) = copy(world, "cut.db").await;
+        run(&mut connection, &format!("DELETE FROM journal WHERE gseq > {}", total - 3)).await;
+        connection.close().await.unwrap();
+        assert!(verified(&path, None).await.0);
+        let (yes, said) = verified(&path, Some(&anchor)).await;
+        assert!(!yes && said.contains("anchored") && said.contains(rows.0[0].stream.as_str()), "{said}");
+
+        // The whole chain written anew from the changed row on: found by the head too.
+        let (path, mut connection) = copy(world, "rewritten.db").await;
+        rewrite(&mut connection, result).await;
+        connection.close().await.unwrap();
+        let (yes, said) = verified(&path, None).await;
+        assert!(yes, "a chain written anew is whole in itself: {said}");
+        let (yes, said) = verified(&path, Some(&anchor)).await;
+        assert!(!yes && said.contains("anchored"), "{said}");
+
+        let (yes, said) = verified(Path::new(&world.database()), Some(&anchor)).await;
+        assert!(yes && said.contains("1 anchor met"), "the original: {said}");
+    })
+    .await;
+}
+
+/// The row with another body, and the hash that fits it.
+fn forge(row: &Row, prev: Option<Digest>) -> Row {
+    let mut forged = row.clone();
+    if prev.is_none() {
+        forged.body = forged.body.replacen("wrote", "never wrote", 1).replacen("\"content\":\"", "\"content\":\"forged ", 1);
+        assert_ne!(forged.body, row.body);
+    }
+    forged.prev = prev.unwrap_or(row.prev);
+    forged.hash = forged.computed_hash().unwrap();
+    forged
+}
+
+/// Writes the chain anew from this row on.
+async fn rewrite(connection: &mut SqliteConnection, from: u64) {
+    let stored: Vec<(i64, String, i64, String, i64, String, String, String, String, String)> =
+        sqlx::query_as("SELECT gseq, stream, seq, time, epoch, kind, actor, body, prev, hash FROM journal WHERE gseq >= ? ORDER BY gseq")
+            .bind(i64::try_from(from).unwrap())
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+    let mut prev = None;
+    for (gseq, stream, seq, time, epoch, kind, actor, body, old_prev, hash) in stored {
+        let row = Row {
+            gseq: u64::try_from(gseq).unwrap(),
+            stream: serde_json::from_value(json!(stream)).unwrap(),
+            seq: Seq(u64::try_from(seq).unwrap()),
+            time,
+            epoch: reeve_core::journal::Epoch(u64::try_from(epoch).unwrap()),
+            kind,
+            actor,
+            body,
+            prev: old_prev.parse().unwrap(),
+            hash: hash.parse().unwrap(),
+        };
+        let forged = forge(&row, prev);
+        sqlx::query("UPDATE journal SET body = ?, prev = ?, hash = ? WHERE gseq = ?")
+            .bind(&forged.body)
+            .bind(forged.prev.to_string())
+            .bind(forged.hash.to_string())
+            .bind(gseq)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        prev = Some(forged.hash);
+    }
+}
+
+/// The head in a run's status, as a person saves it.
+async fn anchor(world: &World, run: &reeve_api::AgentRun) -> PathBuf {
+    let head = run.status.as_ref().and_then(|status| status.journal.clone()).unwrap();
+    let path = world.folder().join("heads.json");
+    let heads = json!([{"stream": run.metadata.uid, "seq": head.seq, "hash": head.hash}]);
+    std::fs::write(&path, heads.to_string()).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn an_export_that_was_changed_does_not_verify() {
+    World::scenario("export", async |world| {
+        let model = FakeModel::playing([finish("Nothing to do.")]).await;
+        world.agents_ask(&model).await;
+        let _operator = world.operator().await;
+        world.run("honest", json!({})).await;
+        world.succeeded("honest").await;
+        let export = String::from_utf8(reeve(["journal", "export", "--database", &world.database()]).await.stdout).unwrap();
+        let line = export.lines().position(|line| line.contains("run.finished")).unwrap() + 1;
+        let files = [
+            ("whole", export.clone(), None),
+            ("edited", export.replacen("Nothing to do", "Everything done", 1), Some("row")),
+            ("cut", export[..export.len() - 10].to_owned(), Some("line")),
+        ];
+        for (name, text, found) in files {
+            let path = world.folder().join(name);
+            std::fs::write(&path, text).unwrap();
+            let output = reeve(["journal", "verify", "--file", path.to_str().unwrap()]).await;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(i32::from(found.is_some())), "{name}: {said}");
+            assert!(found.is_none_or(|word| said.contains(word)), "{name} (line {line}): {said}");
+        }
+    })
+    .await;
+}
+
+/// A small file system of its own, taken away at the end.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn of_two_mebibytes(path: PathBuf) -> Disk {
+        std::fs::create_dir(&path).unwrap();
+        let mounted = HostCommand::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "reeve-test"]).arg(&path).status().unwrap();
+        assert!(mounted.success(), "mounting a small disk needs root, as the local cluster does");
+        Disk(path)
+    }
+
+    /// Takes the last byte.
+    fn fill(&self) {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
+        for size in [64 * 1024, 4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = HostCommand::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn with_a_full_disk_nothing_happens_until_there_is_room() {
+    World::scenario("full", async |world| {
+        let disk = Disk::of_two_mebibytes(world.folder().join("small"));
+        let model = FakeModel::playing([finish("Nothing to do.")]).await;
+        world.agents_ask(&model).await;
+        let operator = world.operator_with(reeve_tests::Start { data: Some(disk.0.clone()), ..Default::default() }).await;
+        let profile = |profile: &reeve_api::AgentProfile| profile.status.is_some();
+        world.wait::<reeve_api::AgentProfile>("default", "looked at", profile).await;
+        assert!(get(&operator.http, "/readyz").await.starts_with("HTTP/1.1 200"));
+        disk.fill();
+        world.run("waits", json!({"workspace": {"inline": {"files": [{"path": "a.txt", "content": "a\n"}]}}})).await;
+        let message = world.not_ready("waits").await;
+        assert!(message.contains("space") || message.contains("full"), "{message}");
+        let ready = get(&operator.http, "/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("journal"), "{ready}");
+        assert!(world.jobs().await.is_empty() && model.requests() == 0, "nothing happens that cannot be journaled");
+        disk.make_room();
+        world.look_again::<reeve_api::AgentRun>("waits").await;
+        let ended = world.run_ended("waits").await;
+        assert!(ended.succeeded, "{}: {}", ended.reason, ended.message);
+        let (yes, said) = verified(&disk.0.join("journal.db"), None).await;
+        assert!(yes, "{said}");
+    })
+    .await;
+}
+
+/// One HTTP request, as plainly as it goes.
+async fn get(address: &str, path: &str) -> String {
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    tokio::time::timeout(deadline(), asking).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_data_directory_that_is_none_ends_the_operator_with_the_reason() {
+    World::scenario("no-data", async |world| {
+        let file = world.folder().join("a-file");
+        std::fs::write(&file, "this is no directory").unwrap();
+        let operator = world.operator_with(reeve_tests::Start { data: Some(file.clone()), ..Default::default() }).await;
+        let status = operator.ended().await;
+        assert!(!status.success());
+        operator.says("a-file").await;
+
+        let foreign = world.folder().join("foreign");
+        std::fs::create_dir(&foreign).unwrap();
+        std::fs::write(foreign.join("journal.db"), "this is no journal, but someone may want it").unwrap();
+        let operator = world.operator_with(reeve_tests::Start { data: Some(foreign.clone()), ..Default::default() }).await;
+        assert!(!operator.ended().await.success());
+        operator.says("no SQLite database").await;
+        assert!(std::fs::read_to_string(foreign.join("journal.db")).unwrap().contains("someone may want it"), "it was not touched");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_journal_has_one_writer() {
+    World::scenario("one-writer", async |world| {
+        let first = world.operator().await;
+        let is_there = |set: &reeve_api::PolicySet| set.status.is_some();
+        world.wait::<reeve_api::PolicySet>("default", "active", is_there).await;
+        let second = world.operator_with(reeve_tests::Start { identity: "second".to_owned(), ..Default::default() }).await;
+        assert!(!second.ended().await.success());
+        second.says("in use").await;
+        assert!(first.stop().await.success());
+    })
+    .await;
+}

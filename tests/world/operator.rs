@@ -1,0 +1,151 @@
+//! An operator as a process on this machine, which a test may kill.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::cluster;
+use super::deadline;
+
+/// How an operator is to be started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// What the Lease knows it by. The same identity takes over from itself at once, as a restarted container does.
+    pub identity: String,
+    /// Directory of journal and artifacts; None for the world's own.
+    pub data: Option<PathBuf>,
+    /// `point@n`: the fail point at which it ends itself by SIGKILL.
+    pub crash_at: Option<String>,
+}
+
+impl Default for Start {
+    fn default() -> Start {
+        Start { identity: "first".to_owned(), data: None, crash_at: None }
+    }
+}
+
+/// Where an operator works; the same for each start of a world.
+pub(crate) struct Site {
+    pub(crate) namespace: String,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) data: PathBuf,
+}
+
+/// A running operator. Dropped, it is killed.
+pub struct Operator {
+    child: Mutex<Option<Child>>,
+    log: Log,
+    /// `127.0.0.1:port` of its web server.
+    pub http: String,
+}
+
+/// The lines that a process has written so far.
+#[derive(Clone)]
+pub(crate) struct Log(Arc<watch::Sender<Vec<String>>>);
+
+impl Log {
+    fn new() -> Log {
+        Log(Arc::new(watch::channel(Vec::new()).0))
+    }
+
+    fn keep(&self, stream: impl AsyncRead + Unpin + Send + 'static) {
+        let lines = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                lines.send_modify(|lines| lines.push(line));
+            }
+        });
+    }
+
+    pub(crate) fn tail(&self, lines: usize) -> String {
+        let log = self.0.borrow();
+        log[log.len().saturating_sub(lines)..].join("\n")
+    }
+}
+
+impl Operator {
+    /// Starts one. It may not be the leader yet when this returns, nor listen.
+    pub(crate) async fn start(site: &Site, start: &Start) -> (Operator, Log) {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let http = format!("127.0.0.1:{port}");
+        let data = start.data.as_ref().unwrap_or(&site.data);
+        let mut command = Command::new(cluster::reeve_binary());
+        command
+            .arg("operator")
+            .args(["--namespace", &site.namespace])
+            .args(["--watch-namespace", &site.namespace])
+            .arg("--data-dir")
+            .arg(data)
+            .args(["--http-address", &http])
+            .args(["--sandbox-installer-image", &cluster::reeve_image()])
+            .args(["--identity", &format!("{}-{}", site.namespace, start.identity)])
+            .args(["--log-format", "text", "--log", "info,reeve_operator=debug"])
+            .env("KUBECONFIG", &site.kubeconfig)
+            .env_remove("REEVE_CRASH_AT")
+            .envs(start.crash_at.iter().map(|point| ("REEVE_CRASH_AT", point)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let log = Log::new();
+        log.keep(child.stdout.take().unwrap());
+        log.keep(child.stderr.take().unwrap());
+        (Operator { child: Mutex::new(Some(child)), log: log.clone(), http }, log)
+    }
+
+    /// Waits for a line of its log that holds this text.
+    pub async fn says(&self, text: &str) -> String {
+        let mut lines = self.log.0.subscribe();
+        let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(text)).cloned();
+        let waits = lines.wait_for(|lines| found(lines).is_some());
+        let line = match tokio::time::timeout(deadline(), waits).await {
+            Ok(Ok(lines)) => found(&lines),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        line.unwrap_or_else(|| panic!("the operator never said {text:?}; its last lines:\n{}", self.log.tail(40)))
+    }
+
+    /// Whether its log so far holds this text.
+    pub fn has_said(&self, text: &str) -> bool {
+        self.log.0.borrow().iter().any(|line| line.contains(text))
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&self) -> ExitStatus {
+        let mut child = self.child.lock().unwrap().take().expect("it has ended already");
+        match tokio::time::timeout(deadline(), child.wait()).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => panic!("the operator still runs after {:?}; its last lines:\n{}", deadline(), self.log.tail(40)),
+        }
+    }
+
+    /// Waits until SIGKILL has ended it: its fail point was reached.
+    pub async fn killed(&self) {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = self.ended().await;
+        assert_eq!(status.signal(), Some(9), "it ended with {status}; its last lines:\n{}", self.log.tail(40));
+    }
+
+    /// `kill -9`, and waits for the end.
+    pub async fn kill9(&self) {
+        let child = self.child.lock().unwrap().take();
+        if let Some(mut child) = child {
+            child.kill().await.unwrap();
+        }
+    }
+
+    /// SIGTERM, and waits for the end: what a kubelet does.
+    pub async fn stop(&self) -> ExitStatus {
+        let pid = self.child.lock().unwrap().as_ref().and_then(Child::id).expect("it has ended already");
+        let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.ended().await
+    }
+}

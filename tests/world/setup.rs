@@ -1,0 +1,72 @@
+//! What every test's namespace has.
+
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding, RoleRef, Subject};
+use kube::Api;
+use kube::api::PostParams;
+use kube::core::ObjectMeta;
+use serde_json::{Value, json};
+
+use super::Person;
+use super::cluster::{CHART_ACCOUNT, CHART_NAMESPACE, sandbox_image};
+use super::outcome;
+
+/// Where the chart's Role for Secrets can be read: a namespace that it was installed to work in.
+const CHART_WORKS_IN: &str = "reeve-e2e";
+
+/// A namespace under restricted Pod Security in which the chart's operator has the rights that the chart gives it, and no other.
+pub(crate) async fn namespace(admin: &Person) {
+    // The second label has the chart's admission policies bound to it (tests/admission.yaml).
+    let labels = [("pod-security.kubernetes.io/enforce", "restricted"), ("reeve.dev/test", "true")];
+    let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let namespace = Namespace {
+        metadata: ObjectMeta { name: Some(admin.namespace.clone()), labels: Some(labels), ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
+    Api::<Namespace>::all(admin.client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    bind(admin, "ClusterRole", "reeve").await;
+    for (from, name) in [(CHART_NAMESPACE, "reeve-own"), (CHART_WORKS_IN, "reeve-secrets")] {
+        let given = Api::<Role>::namespaced(admin.client.clone(), from).get(name).await;
+        let given =
+            given.unwrap_or_else(|error| panic!("the chart gave no Role {from}/{name} ({error}); run ./hack/test, which installs it"));
+        let here = Role { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, rules: given.rules };
+        admin.api::<Role>().create(&PostParams::default(), &here).await.unwrap();
+        bind(admin, "Role", name).await;
+    }
+    // Pods are refused before it is there.
+    outcome::wait::<ServiceAccount>(admin, "default", "exists", |account| account.is_some()).await;
+}
+
+async fn bind(admin: &Person, kind: &str, role: &str) {
+    let binding = RoleBinding {
+        metadata: ObjectMeta { name: Some(role.to_owned()), ..ObjectMeta::default() },
+        role_ref: RoleRef { api_group: "rbac.authorization.k8s.io".to_owned(), kind: kind.to_owned(), name: role.to_owned() },
+        subjects: Some(vec![Subject {
+            api_group: None,
+            kind: "ServiceAccount".to_owned(),
+            name: CHART_ACCOUNT.to_owned(),
+            namespace: Some(CHART_NAMESPACE.to_owned()),
+        }]),
+    };
+    admin.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
+}
+
+/// A ModelProvider that waits for nothing.
+pub(crate) fn provider(name: &str, url: &str) -> Value {
+    json!({
+        "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": name},
+        "spec": {"kind": "openai-chat", "baseURL": url, "models": [{"name": "any"}]},
+    })
+}
+
+/// An AgentProfile whose sandbox is small.
+pub(crate) fn profile(name: &str, providers: &[&str]) -> Value {
+    let routes: Vec<Value> = providers.iter().map(|provider| json!({"providerRef": {"name": provider}, "model": "any"})).collect();
+    json!({
+        "apiVersion": "reeve.dev/v1alpha1", "kind": "AgentProfile", "metadata": {"name": name},
+        "spec": {
+            "routes": {"planner": routes, "coder": routes},
+            "sandbox": {"image": sandbox_image(), "resources": {"cpu": "1", "memory": "256Mi", "workspace": "64Mi"}},
+        },
+    })
+}
