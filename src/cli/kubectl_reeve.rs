@@ -1,1 +1,5 @@
-fn main() {}
+//! `kubectl reeve`: the plugin.
+
+fn main() -> std::process::ExitCode {
+    reeve_cli::kubectl_reeve()
+}

@@ -1,0 +1,113 @@
+//! `reeve journal`: what convinces someone who trusts neither the database nor the operator.
+
+mod anchor;
+mod show;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use reeve_store::{Journal, StoreError};
+use tokio::io::{AsyncBufRead, BufReader};
+
+use crate::exit::Failure;
+use show::Show;
+use verify::Verify;
+
+/// Verifies, shows and exports the journal.
+#[derive(Args, Debug)]
+pub(crate) struct JournalCommand {
+    #[command(subcommand)]
+    command: JournalVerb,
+}
+
+#[derive(Subcommand, Debug)]
+enum JournalVerb {
+    /// Checks the whole chain, and that heads saved elsewhere are in it
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(Verify),
+    /// Shows rows as a timeline
+    #[command(after_help = show::EXAMPLES)]
+    Show(Show),
+    /// Writes every row to standard output, one JSON object a line
+    #[command(after_help = "Example:\n  reeve journal export >journal.jsonl && reeve journal verify --file journal.jsonl")]
+    Export {
+        #[command(flatten)]
+        database: Database,
+    },
+}
+
+impl JournalCommand {
+    /// Runs it.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.command {
+            JournalVerb::Verify(verify) => verify.run().await,
+            JournalVerb::Show(show) => show.run().await,
+            JournalVerb::Export { database } => export(&database).await,
+        }
+    }
+}
+
+/// Where the database is.
+#[derive(Args, Debug)]
+pub(crate) struct Database {
+    /// The database; it may be in use
+    #[arg(long, value_name = "FILE")]
+    database: Option<PathBuf>,
+    /// The directory that the database `journal.db` is in
+    #[arg(long, env = "REEVE_DATA_DIR", value_name = "DIR", default_value = "/var/lib/reeve")]
+    data_dir: PathBuf,
+}
+
+impl Database {
+    async fn open(&self) -> Result<Journal, Failure> {
+        let path = self.database.clone().unwrap_or_else(|| self.data_dir.join("journal.db"));
+        Journal::open_read_only(&path).await.map_err(of_store)
+    }
+}
+
+/// Where rows come from.
+#[derive(Args, Debug)]
+pub(crate) struct Source {
+    #[command(flatten)]
+    database: Database,
+    /// An export instead of a database; `-` for standard input
+    #[arg(long, value_name = "EXPORT.jsonl", conflicts_with = "database")]
+    file: Option<PathBuf>,
+}
+
+type Lines = Box<dyn AsyncBufRead + Unpin + Send>;
+
+async fn lines(file: &PathBuf) -> Result<Lines, Failure> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(BufReader::new(tokio::io::stdin())));
+    }
+    let opened = tokio::fs::File::open(file).await.map_err(Failure::reading(file.display()))?;
+    Ok(Box::new(BufReader::new(opened)))
+}
+
+async fn export(database: &Database) -> Result<(), Failure> {
+    let journal = database.open().await?;
+    let mut out = tokio::io::BufWriter::new(tokio::io::stdout());
+    match journal.export(&mut out).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_closed_output(&error) => Err(Failure::OutputClosed),
+        Err(error) => Err(of_store(error)),
+    }
+}
+
+/// A row that cannot be read is the answer no; a file that cannot be opened could not be tried.
+fn of_store(error: StoreError) -> Failure {
+    if is_an_answer(&error) { Failure::no(error) } else { Failure::unusable(error) }
+}
+
+/// Whether the rows were read and are wrong, rather than not readable at all.
+fn is_an_answer(error: &StoreError) -> bool {
+    matches!(error, StoreError::BadRow { .. } | StoreError::Damaged { .. })
+}
+
+/// Whether the reader of our output has left. The store keeps of an error what the system says, which is one text for each number.
+fn is_closed_output(error: &StoreError) -> bool {
+    const EPIPE: i32 = 32;
+    matches!(error, StoreError::Unavailable { why, .. } if *why == std::io::Error::from_raw_os_error(EPIPE).to_string())
+}
