@@ -56,8 +56,8 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{- /* Namespaces that get a RoleBinding: those to work in and the operator's own. Empty where it works in all. */ -}}
-{{- define "reeve.boundNamespaces" -}}
+{{- /* Namespaces whose requests are judged: those to work in and the operator's own. Empty where it works in all. */ -}}
+{{- define "reeve.judgedNamespaces" -}}
 {{- if .Values.watchNamespaces -}}
 {{- append .Values.watchNamespaces .Release.Namespace | uniq | sortAlpha | toJson -}}
 {{- else -}}
@@ -67,7 +67,7 @@ capabilities: {drop: [ALL]}
 
 {{- /* An operator that works in some namespaces judges only there, so that two releases do not judge each other's. */ -}}
 {{- define "reeve.matchResources" -}}
-{{- with include "reeve.boundNamespaces" . | fromJsonArray -}}
+{{- with include "reeve.judgedNamespaces" . | fromJsonArray -}}
 matchResources:
   namespaceSelector:
     matchExpressions:
