@@ -1,18 +1,15 @@
 //! What every test's namespace has.
 
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding, RoleRef, Subject};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::core::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::Person;
 use super::cluster::{CHART_ACCOUNT, CHART_NAMESPACE, sandbox_image};
 use super::outcome;
-
-/// Where the chart's Role for Secrets can be read: a namespace that it was installed to work in.
-const CHART_WORKS_IN: &str = "reeve-e2e";
 
 /// A namespace under restricted Pod Security in which the chart's operator has the rights that the chart gives it, and no other.
 pub(crate) async fn namespace(admin: &Person) {
@@ -25,16 +22,21 @@ pub(crate) async fn namespace(admin: &Person) {
     };
     Api::<Namespace>::all(admin.client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
     bind(admin, "ClusterRole", "reeve").await;
-    for (from, name) in [(CHART_NAMESPACE, "reeve-own"), (CHART_WORKS_IN, "reeve-secrets")] {
-        let given = Api::<Role>::namespaced(admin.client.clone(), from).get(name).await;
-        let given =
-            given.unwrap_or_else(|error| panic!("the chart gave no Role {from}/{name} ({error}); run ./hack/test, which installs it"));
-        let here = Role { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, rules: given.rules };
+    for name in ["reeve-own", "reeve-secrets"] {
+        let here = Role { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, rules: given(admin, name).await };
         admin.api::<Role>().create(&PostParams::default(), &here).await.unwrap();
         bind(admin, "Role", name).await;
     }
     // Pods are refused before it is there.
     outcome::wait::<ServiceAccount>(admin, "default", "exists", |account| account.is_some()).await;
+}
+
+/// The rules of a Role as the chart gave it in one of the namespaces that it was installed to work in.
+async fn given(admin: &Person, name: &str) -> Option<Vec<PolicyRule>> {
+    let roles = Api::<Role>::all(admin.client.clone());
+    let labelled = ListParams::default().labels("app.kubernetes.io/instance=reeve");
+    let found = roles.list(&labelled).await.unwrap().items.into_iter().find(|role| role.metadata.name.as_deref() == Some(name));
+    found.unwrap_or_else(|| panic!("the chart gave no Role {name}; run ./hack/test, which installs it")).rules
 }
 
 async fn bind(admin: &Person, kind: &str, role: &str) {
