@@ -78,7 +78,12 @@ impl Metrics {
             runs_started: counter("reeve_runs_started_total", "Runs that began.", &["role"])?,
             runs_finished: counter("reeve_runs_finished_total", "Runs that ended, by reason.", &["role", "reason"])?,
             run_seconds: histogram("reeve_run_seconds", "Wall time of runs that ended.", &["role"], RUN_BUCKETS)?,
-            sandbox_start_seconds: histogram("reeve_sandbox_start_seconds", "From creating the Job to an open session.", &[], WAIT_BUCKETS)?,
+            sandbox_start_seconds: histogram(
+                "reeve_sandbox_start_seconds",
+                "From creating the Job to an open session.",
+                &[],
+                WAIT_BUCKETS,
+            )?,
             sandbox_problems: counter("reeve_sandbox_problems_total", "Sandboxes that failed, by problem.", &["problem"])?,
             model_seconds: histogram(
                 "gen_ai_client_operation_duration_seconds",

@@ -15,7 +15,9 @@ use serde_json::json;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The name is in use by an object that is not ours. Nothing was changed.
-    #[error("expected {kind} {namespace}/{name} to be free or to belong to UID {expected}, but it belongs to {found}: delete it, or rename yours")]
+    #[error(
+        "expected {kind} {namespace}/{name} to be free or to belong to UID {expected}, but it belongs to {found}: delete it, or rename yours"
+    )]
     NameTaken {
         /// Kind of the object.
         kind: String,
@@ -60,6 +62,7 @@ impl WriteError {
 /// What kind of trouble an error of the API server is.
 ///
 /// Reasons as in `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`; where a status has none, its HTTP code decides.
+#[allow(clippy::wildcard_enum_match_arm, reason = "which variants there are depends on kube's features")]
 pub fn classify(error: &kube::Error) -> Class {
     match error {
         kube::Error::Api(status) => of_status(&status.reason, status.code),

@@ -221,7 +221,7 @@ pub async fn acquire(client: Client, config: LeaseConfig, floor: Epoch) -> Resul
     let mut seen = Seen { record: None, since: Instant::now() };
     loop {
         let wait = match attempt(&api, &config, floor, &mut seen).await? {
-            Attempt::Got { lease, epoch, asked } => return Ok(hold(api, config, lease, epoch, asked)),
+            Attempt::Got { lease, epoch, asked } => return Ok(hold(api, config, *lease, epoch, asked)),
             Attempt::Wait(wait) => wait,
         };
         tokio::time::sleep(wait).await;
@@ -229,7 +229,7 @@ pub async fn acquire(client: Client, config: LeaseConfig, floor: Epoch) -> Resul
 }
 
 enum Attempt {
-    Got { lease: Lease, epoch: Epoch, asked: Instant },
+    Got { lease: Box<Lease>, epoch: Epoch, asked: Instant },
     Wait(Duration),
 }
 
@@ -255,7 +255,7 @@ async fn attempt(api: &Api<Lease>, config: &LeaseConfig, floor: Epoch, seen: &mu
         Some(_) => in_time(config.renew_deadline, api.replace(&config.name, &parameters, &wanted)).await,
     };
     match written {
-        Ok(lease) => Ok(Attempt::Got { lease, epoch: Epoch(epoch), asked }),
+        Ok(lease) => Ok(Attempt::Got { lease: Box::new(lease), epoch: Epoch(epoch), asked }),
         // Someone was first, or our own request went through and its answer did not: the next look tells.
         Err(Trouble::Conflict(_)) => Ok(Attempt::Wait(Duration::ZERO)),
         Err(trouble @ (Trouble::Gone(_) | Trouble::Other(_))) => {

@@ -2,8 +2,10 @@
 
 mod apply;
 mod backoff;
+mod client;
 mod lease;
 
 pub use apply::{Created, WriteError, apply_status, classify, create_owned};
 pub use backoff::Backoff;
+pub use client::connect;
 pub use lease::{Held, LeaseConfig, LeaseError, acquire};

@@ -187,20 +187,18 @@ fn serving(spec: &SandboxSpec<'_>, run_uid: &str, sizes: &Sizes) -> Container {
 /// The init container: copies the server to where the main container finds it.
 fn installing(spec: &SandboxSpec<'_>) -> Container {
     let sizes = [("cpu", Quantity("500m".to_owned())), ("memory", bytes(128 * MIB)), ("ephemeral-storage", bytes(64 * MIB))];
-    let requests = [
-        ("cpu", Quantity(format!("{REQUESTED_MILLICPU}m"))),
-        ("memory", bytes(64 * MIB)),
-        ("ephemeral-storage", bytes(64 * MIB)),
-    ];
+    let requests =
+        [("cpu", Quantity(format!("{REQUESTED_MILLICPU}m"))), ("memory", bytes(64 * MIB)), ("ephemeral-storage", bytes(64 * MIB))];
     Container {
         name: "install".to_owned(),
         image: Some(spec.installer_image.to_owned()),
         image_pull_policy: Some(spec.pull_policy.to_owned()),
-        command: Some(["/reeve", "tools", "install", PROGRAM].map(str::to_owned).into()),
+        command: Some(["/reeve", "tools", "install", "/install/reeve"].map(str::to_owned).into()),
         resources: Some(resources(sizes, requests)),
         security_context: Some(confined()),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![mount("bin", "/reeve/bin", false)]),
+        // Not at /reeve/bin: in this image, /reeve is the program.
+        volume_mounts: Some(vec![mount("bin", "/install", false)]),
         ..Container::default()
     }
 }
@@ -224,12 +222,7 @@ fn volume(name: &str, size_bytes: u64) -> Volume {
 }
 
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: read_only.then_some(true),
-        ..VolumeMount::default()
-    }
+    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), read_only: read_only.then_some(true), ..VolumeMount::default() }
 }
 
 fn resources<const L: usize, const R: usize>(limits: [(&str, Quantity); L], requests: [(&str, Quantity); R]) -> ResourceRequirements {
@@ -279,7 +272,11 @@ fn size(field: &'static str, text: &str) -> Result<u64, InvalidSandbox> {
 }
 
 fn millicpu(text: &str) -> Result<u64, InvalidSandbox> {
-    let invalid = || InvalidSandbox { field: "sandbox.resources.cpu", expected: "cores (`2`, `0.5`) or thousandths of one (`500m`)", found: text.to_owned() };
+    let invalid = || InvalidSandbox {
+        field: "sandbox.resources.cpu",
+        expected: "cores (`2`, `0.5`) or thousandths of one (`500m`)",
+        found: text.to_owned(),
+    };
     let count = match text.strip_suffix('m') {
         Some(thousandths) => thousandths.parse::<u64>().map_err(|_| invalid())?,
         None => {

@@ -195,7 +195,8 @@ fn own_end(status: &PodStatus) -> Option<Problem> {
 }
 
 fn disrupted(status: &PodStatus) -> Option<Problem> {
-    let target = status.conditions.iter().flatten().find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
+    let target =
+        status.conditions.iter().flatten().find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
     let words = [target.reason.as_deref(), target.message.as_deref()].into_iter().flatten().collect::<Vec<_>>();
     Some(Problem::Evicted { message: words.join(": ") })
 }
@@ -228,7 +229,12 @@ fn held_up(status: &PodStatus) -> Option<Problem> {
         let message = waiting.message.unwrap_or_default();
         match reason.as_str() {
             "ContainerCreating" | "PodInitializing" => None,
-            "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" | "RegistryUnavailable"
+            "ImagePullBackOff"
+            | "ErrImagePull"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
             | "SignatureValidationFailed" => Some(Problem::Image { reason, message }),
             _ => Some(Problem::Container { reason, message }),
         }
@@ -236,7 +242,8 @@ fn held_up(status: &PodStatus) -> Option<Problem> {
 }
 
 fn unschedulable(status: &PodStatus) -> Option<Problem> {
-    let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let condition =
+        status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     (condition.reason.as_deref() == Some("Unschedulable"))
         .then(|| Problem::Unschedulable { message: condition.message.clone().unwrap_or_default() })
 }

@@ -91,7 +91,7 @@ impl Session {
             .max_stdin_buf_size(BUFFER_BYTES)
             .max_stdout_buf_size(BUFFER_BYTES);
         let command = [PROGRAM, "tools", "attach"];
-        let mut process = in_time(OPEN_PATIENCE, api.exec(pod, command, &parameters))
+        let mut process = in_time(OPEN_PATIENCE, Box::pin(api.exec(pod, command, &parameters)))
             .await?
             .map_err(|error| SessionError::Lost(format!("exec in Pod {namespace}/{pod}: {error}")))?;
         let (Some(output), Some(input), Some(status)) = (process.stdout(), process.stdin(), process.take_status()) else {
@@ -114,7 +114,7 @@ impl Session {
     {
         let mut ended = ended;
         let ourselves = ClientConfig::new(ClientCapabilities::default(), Implementation::new("reeve-operator", env!("CARGO_PKG_VERSION")));
-        let greeting = in_time(OPEN_PATIENCE, serve_client(ourselves, (output, input)));
+        let greeting = in_time(OPEN_PATIENCE, Box::pin(serve_client(ourselves, (output, input))));
         let running = tokio::select! {
             biased;
             running = greeting => running?,
@@ -134,7 +134,8 @@ impl Session {
 
     fn watched(running: RunningService<RoleClient, ClientConfig>, ended: BoxFuture<'static, String>) -> Session {
         let (lost, closed, why) = (CancellationToken::new(), CancellationToken::new(), Arc::new(OnceLock::new()));
-        let session = Session { peer: running.peer().clone(), lost: lost.clone(), why: Arc::clone(&why), _close: closed.clone().drop_guard() };
+        let session =
+            Session { peer: running.peer().clone(), lost: lost.clone(), why: Arc::clone(&why), _close: closed.clone().drop_guard() };
         tokio::spawn(async move {
             let end = tokio::select! {
                 () = closed.cancelled() => "it was closed".to_owned(),
@@ -194,7 +195,8 @@ impl Session {
         loop {
             let end = bytes.len().min(offset + STREAM_CHUNK_BYTES);
             let last = end == bytes.len();
-            let chunk = Import { digest, packing, strip_components, offset: offset as u64, data: STANDARD.encode(&bytes[offset..end]), last };
+            let chunk =
+                Import { digest, packing, strip_components, offset: offset as u64, data: STANDARD.encode(&bytes[offset..end]), last };
             let imported: Imported = self.ask(method::IMPORT, &chunk, if last { LONG_PATIENCE } else { SHORT_PATIENCE }).await?;
             if last || imported.base_commit.is_some() {
                 return Ok(imported);
@@ -258,7 +260,13 @@ impl Session {
         self.send(ClientRequest::PingRequest(PingRequest::default()), SHORT_PATIENCE).await.map(|_| ())
     }
 
-    async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(&self, method: &str, question: &Q, patience: Duration) -> Result<A, SessionError> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "there are twenty kinds of answer that are not ours")]
+    async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        method: &str,
+        question: &Q,
+        patience: Duration,
+    ) -> Result<A, SessionError> {
         let parameters = serde_json::to_value(question).map_err(|error| internal(format!("{method} cannot be written: {error}")))?;
         let length = written_length(&parameters);
         if length > MAX_PARAMS_BYTES {
@@ -276,15 +284,13 @@ impl Session {
     async fn send(&self, request: ClientRequest, patience: Duration) -> Result<ServerResult, SessionError> {
         let answer = tokio::select! {
             biased;
-            answer = in_time(patience, self.peer.send_request(request)) => answer?,
+            answer = in_time(patience, Box::pin(self.peer.send_request(request))) => answer?,
             why = self.lost() => return Err(SessionError::Lost(why)),
         };
         match answer {
             Ok(result) => Ok(result),
             Err(ServiceError::McpError(error)) if error.code.0 == code::FENCED => Err(SessionError::Fenced),
-            Err(ServiceError::McpError(error)) => {
-                Err(SessionError::Refused { code: error.code.0, message: error.message.into_owned() })
-            }
+            Err(ServiceError::McpError(error)) => Err(SessionError::Refused { code: error.code.0, message: error.message.into_owned() }),
             // The reason is known a moment later.
             Err(error) => Err(SessionError::Lost(tokio::time::timeout(2 * DRAIN, self.lost()).await.unwrap_or_else(|_| error.to_string()))),
         }

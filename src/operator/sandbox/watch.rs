@@ -163,7 +163,8 @@ async fn why_no_pod(client: &Client, job: &Job) -> Option<Problem> {
     match jobs.get_opt(&job.name_any()).await {
         Ok(Some(found)) if found.uid() == job.uid() => {
             let failed = found.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            let mut failed = failed.filter(|condition| matches!(condition.type_.as_str(), "Failed" | "FailureTarget") && condition.status == "True");
+            let mut failed =
+                failed.filter(|condition| matches!(condition.type_.as_str(), "Failed" | "FailureTarget") && condition.status == "True");
             match failed.next().map(|condition| condition.reason.as_deref()) {
                 Some(Some("DeadlineExceeded")) => return Some(Problem::DeadlineExceeded),
                 // It had a Pod once.
@@ -180,7 +181,13 @@ async fn why_no_pod(client: &Client, job: &Job) -> Option<Problem> {
     let about = format!("involvedObject.uid={},reason=FailedCreate", job.uid().unwrap_or_default());
     match events.list(&ListParams::default().fields(&about).limit(1)).await {
         // A quota makes room again.
-        Ok(found) => found.items.into_iter().next()?.message.filter(|message| !message.contains("exceeded quota")).map(|message| Problem::Rejected { message }),
+        Ok(found) => found
+            .items
+            .into_iter()
+            .next()?
+            .message
+            .filter(|message| !message.contains("exceeded quota"))
+            .map(|message| Problem::Rejected { message }),
         Err(error) => {
             tracing::debug!(%error, "cannot read the events of a Job that made no Pod");
             None

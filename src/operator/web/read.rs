@@ -91,7 +91,8 @@ async fn artifact(State(kept): State<Kept>, Path(digest): Path<String>) -> Resul
     let place = kept.place()?;
     let bytes = kept.artifacts.get(&digest).await?;
     let length = bytes.len().to_string();
-    Ok(([(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_LENGTH, length.as_str())], in_pieces(bytes, place)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_LENGTH, length.as_str())], in_pieces(bytes, place))
+        .into_response())
 }
 
 impl Kept {

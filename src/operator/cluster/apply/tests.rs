@@ -48,7 +48,8 @@ fn server_with(owner: Option<&'static str>) -> Client {
 }
 
 fn owned_by(owner: Option<&str>) -> ConfigMap {
-    let owners = owner.map(|uid| json!([{"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "name": "r", "uid": uid, "controller": true}]));
+    let owners =
+        owner.map(|uid| json!([{"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "name": "r", "uid": uid, "controller": true}]));
     serde_json::from_value(json!({"metadata": {"name": "x", "namespace": "team", "ownerReferences": owners}})).unwrap()
 }
 

@@ -12,6 +12,8 @@ use super::*;
 #[derive(Clone, Default)]
 struct FakeServer(Arc<Mutex<State>>);
 
+type Interloper = Box<dyn FnOnce(&mut State) + Send>;
+
 #[derive(Default)]
 struct State {
     lease: Option<Lease>,
@@ -22,7 +24,7 @@ struct State {
     /// The next write goes through, but its answer is 500.
     swallow_next_answer: bool,
     /// Run once, after the next read was answered: what someone else does in between.
-    after_read: Option<Box<dyn FnOnce(&mut State) + Send>>,
+    after_read: Option<Interloper>,
 }
 
 impl State {
@@ -73,9 +75,10 @@ impl FakeServer {
                 let body = body.collect_bytes().await?;
                 let (code, answer) = match state.lock().unwrap().answer(&parts.method, &body) {
                     Ok(answer) => (200, answer),
-                    Err((code, reason)) => {
-                        (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason}))
-                    }
+                    Err((code, reason)) => (
+                        code,
+                        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason}),
+                    ),
                 };
                 let response = Response::builder().status(StatusCode::from_u16(code).unwrap());
                 Ok::<_, kube::Error>(response.body(Body::from(serde_json::to_vec(&answer).unwrap())).unwrap())

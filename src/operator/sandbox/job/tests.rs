@@ -62,7 +62,10 @@ fn the_pod_meets_pod_security_restricted() {
         assert_eq!(context.allow_privilege_escalation, Some(false), "Privilege Escalation: {name}");
         let capabilities = context.capabilities.as_ref().unwrap();
         assert_eq!((capabilities.drop.as_deref(), capabilities.add.as_deref()), (Some(["ALL".to_owned()].as_slice()), None), "{name}");
-        assert!(context.run_as_user.is_none() && context.run_as_non_root.is_none() && context.seccomp_profile.is_none(), "overrides: {name}");
+        assert!(
+            context.run_as_user.is_none() && context.run_as_non_root.is_none() && context.seccomp_profile.is_none(),
+            "overrides: {name}"
+        );
         // Beyond the standard.
         assert_eq!(context.read_only_root_filesystem, Some(true), "{name}");
     }

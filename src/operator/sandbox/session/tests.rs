@@ -92,13 +92,8 @@ fn welcome() -> Option<Result<Value, ErrorData>> {
 }
 
 fn call() -> Call {
-    let confinement = Confinement {
-        network: Network::None,
-        workspace_writable: true,
-        timeout_ms: 1_000,
-        output_head_bytes: 10,
-        output_tail_bytes: 10,
-    };
+    let confinement =
+        Confinement { network: Network::None, workspace_writable: true, timeout_ms: 1_000, output_head_bytes: 10, output_tail_bytes: 10 };
     Call { key: "uid-1/4/0".to_owned(), handle: "h".to_owned(), confinement }
 }
 

@@ -55,8 +55,10 @@ fn server(job: Option<Value>, event: Option<&'static str>) -> Client {
         let job = job.clone();
         async move {
             let answer = match (request.uri().path().contains("/events"), job) {
-                (true, _) => json!({ "items": event.map(|message| json!({ "metadata": {}, "involvedObject": {}, "message": message })).into_iter().collect::<Vec<_>>(),
-                                     "metadata": {} }),
+                (true, _) => {
+                    json!({ "items": event.map(|message| json!({ "metadata": {}, "involvedObject": {}, "message": message })).into_iter().collect::<Vec<_>>(),
+                                     "metadata": {} })
+                }
                 (false, Some(job)) => job,
                 (false, None) => {
                     let status = serde_json::to_vec(&kube::core::Status::failure("gone", "NotFound").with_code(404)).unwrap();
