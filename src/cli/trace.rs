@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use kube::{Api, Client};
-use reeve_api::AgentRun;
+use reeve_api::{AgentRun, AgentRunPhase};
 use reeve_core::journal::{Row, Seq, Stream};
 
 use crate::cluster::{Connection, refused};
@@ -97,20 +97,24 @@ impl Trace {
         }
     }
 
-    /// Tells a run that has no row yet from one that does not exist.
+    /// Tells a run that has no row yet from one that does not exist, and from one whose rows are gone.
     async fn not_started(&self, client: &Client, namespace: &str, failure: Failure) -> Result<Vec<Row>, Failure> {
         let runs: Api<AgentRun> = Api::namespaced(client.clone(), namespace);
         let found = runs.get_opt(&self.run).await.map_err(refused(format!("reading AgentRun {namespace}/{}", self.run)))?;
-        match found {
-            None => Err(failure),
-            Some(_) if self.follow => Ok(Vec::new()),
-            Some(run) => {
-                let conditions = run.status.map(|status| status.conditions).unwrap_or_default();
-                let why = conditions
-                    .iter()
-                    .find(|condition| condition.type_ == "Ready")
-                    .map_or_else(String::new, |ready| format!(": {}", ready.message));
-                Err(Failure::no(format!("AgentRun {namespace}/{} has not started{why}", self.run)))
+        let Some(run) = found else { return Err(failure) };
+        let status = run.status.unwrap_or_default();
+        match status.phase {
+            None | Some(AgentRunPhase::Pending | AgentRunPhase::Starting) if self.follow => Ok(Vec::new()),
+            None | Some(AgentRunPhase::Pending | AgentRunPhase::Starting) => {
+                let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+                let why = ready.map_or_else(|| "the operator has not seen it yet".to_owned(), |ready| ready.message.clone());
+                Err(Failure::no(format!("AgentRun {namespace}/{} has not started: {why}", self.run)))
+            }
+            Some(phase @ (AgentRunPhase::Running | AgentRunPhase::Suspended | AgentRunPhase::Succeeded | AgentRunPhase::Failed)) => {
+                Err(Failure::no(format!(
+                    "AgentRun {namespace}/{} says {phase:?}, but this operator's journal has no such run: it was kept elsewhere, or lost",
+                    self.run
+                )))
             }
         }
     }

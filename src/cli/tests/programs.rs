@@ -114,8 +114,8 @@ fn rows_are_shown_as_a_timeline_or_for_programs() {
     let shown = stdout(&reeve(&["journal", "show", "--data-dir", data_dir, "--run", "0b8e4c4e-0001"]));
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), 4, "{shown}");
-    assert_eq!(lines[1], "14:03:07.512     1  Plan       thought.summary       model     I look [2J at the tests.");
-    assert!(lines[2].ends_with("run.suspended         person:alice  a person stopped it"), "{shown}");
+    assert_eq!(lines[1], "14:03:07.512     1  Plan       thought.summary       model             I look [2J at the tests.");
+    assert!(lines[2].ends_with("run.suspended         person:alice      a person stopped it"), "{shown}");
     let json: Value = serde_json::from_slice(&reeve(&["journal", "show", "--data-dir", data_dir, "-o", "json"]).stdout).unwrap();
     assert_eq!((json.as_array().unwrap().len(), &json[3]["body"]["step"]), (4, &Value::from(1)));
     let yaml = stdout(&reeve(&["journal", "show", "--data-dir", data_dir, "-o", "yaml"]));

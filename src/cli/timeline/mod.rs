@@ -17,12 +17,15 @@ use crate::exit::Failure;
 use crate::output::{self, List, OutputFormat};
 use text::{fit, one_line, pad};
 
-/// The widest that the column of actors gets; a person's name may be a long URL.
-const ACTOR_COLUMNS: usize = 24;
+/// The column of actors, for `person:` and a name of nine letters; a person's name may be a long URL, and is cut.
+const ACTOR_COLUMNS: usize = 16;
 /// The longest kind, `checkpoint.requested`.
 const KIND_COLUMNS: usize = 20;
 /// The longest phase, `Lifecycle`.
 const PHASE_COLUMNS: usize = 9;
+
+/// Below this the columns before the text would take more than half of a line.
+const NARROW_COLUMNS: usize = 140;
 
 /// How lines are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,24 +48,42 @@ impl Layout {
 
     /// The heading over the lines.
     pub(crate) fn heading(&self) -> String {
-        let line =
-            format!("{:<12}  {:>4}  {:<PHASE_COLUMNS$}  {:<KIND_COLUMNS$}  {:<8}  WHAT", "TIME (UTC)", "SEQ", "PHASE", "KIND", "ACTOR");
+        let columns = self.columns("TIME (UTC)", "SEQ", "PHASE", "KIND", "ACTOR");
+        let line = format!("{}WHAT", columns.concat());
         self.width.map_or_else(|| line.clone(), |width| fit(&line, width))
     }
 
     /// A row as a line.
     pub(crate) fn line(&self, row: &Row) -> String {
         let phase = row.event().map(|event| event.phase()).ok();
-        let name = phase.map_or("?", Phase::as_str);
-        let kind = pad(&fit(&one_line(&row.kind), KIND_COLUMNS), KIND_COLUMNS);
-        let actor = pad(&fit(&one_line(&row.actor), ACTOR_COLUMNS), 8);
-        let before = format!("{}  {:>4}  ", pad(&clock(&row.time), 12), row.seq.0);
-        let phase_cell = pad(name, PHASE_COLUMNS);
-        let taken = before.width() + phase_cell.width() + kind.width() + actor.width() + 6;
-        let what = brief::brief(row);
+        let (kind, actor) = (one_line(&row.kind), one_line(&row.actor));
+        let [before, phase_cell, kind_cell, after] =
+            self.columns(&clock(&row.time), &row.seq.0.to_string(), phase.map_or("?", Phase::as_str), &kind, &actor);
+        let mut what = brief::brief(row);
+        if self.is_narrow() && actor.starts_with("person:") {
+            what = format!("{actor}: {what}");
+        }
+        let taken = before.width() + phase_cell.width() + kind_cell.width() + after.width();
         let what = self.width.map_or_else(|| what.clone(), |width| fit(&what, width.saturating_sub(taken)));
-        let line = format!("{before}{}  {}  {actor}  {what}", self.paint(&phase_cell, phase), self.paint(&kind, phase));
+        let line = format!("{before}{}{}{after}{what}", self.paint(&phase_cell, phase), self.paint(&kind_cell, phase));
         line.trim_end().to_owned()
+    }
+
+    /// The cells before the text, padded: time and seq, phase, kind, actor.
+    fn columns(&self, time: &str, seq: &str, phase: &str, kind: &str, actor: &str) -> [String; 4] {
+        let cell = |text: &str, columns: usize| format!("{}  ", pad(&fit(text, columns), columns));
+        let time_columns = if self.is_narrow() { 8 } else { 12 };
+        let actor = if self.is_narrow() { String::new() } else { cell(actor, ACTOR_COLUMNS) };
+        // To the second is a prefix of to the millisecond.
+        let time: String = time.chars().take(time_columns).collect();
+        let before = format!("{}{seq:>4}  ", cell(&time, time_columns));
+        [before, cell(phase, PHASE_COLUMNS), cell(kind, KIND_COLUMNS), actor]
+    }
+
+    /// Whether the text would have too little room beside all columns. Then milliseconds go, and of the actors all but people, whom the kind
+    /// does not name.
+    fn is_narrow(&self) -> bool {
+        self.width.is_some_and(|width| width < NARROW_COLUMNS)
     }
 
     /// Blue decides, yellow does, cyan looks, magenta weighs.
@@ -162,10 +183,20 @@ mod tests {
         let thought = Event::ThoughtSummary { text: "First I look\nat the \x1b[31mtests, then I\u{202e} write.".to_owned() };
         let row = row(&thought, &Actor::Model);
         let wide = Layout { width: None, colours: false }.line(&row);
-        assert_eq!(wide, "14:03:07.512     3  Plan       thought.summary       model     First I look at the [31mtests, then I write.");
-        let narrow = Layout { width: Some(70), colours: false }.line(&row);
-        assert_eq!(narrow, "14:03:07.512     3  Plan       thought.summary       model     First …");
-        assert_eq!(narrow.width(), 70);
+        assert_eq!(
+            wide,
+            "14:03:07.512     3  Plan       thought.summary       model             First I look at the [31mtests, then I write."
+        );
+        let narrow = Layout { width: Some(80), colours: false }.line(&row);
+        assert_eq!(narrow, "14:03:07     3  Plan       thought.summary       First I look at the [31mtests,…");
+        assert_eq!(narrow.width(), 80);
+    }
+
+    #[test]
+    fn a_narrow_line_still_names_the_person() {
+        let row = row(&Event::RunSuspended {}, &Actor::Person("alice".to_owned()));
+        let narrow = Layout { width: Some(90), colours: false }.line(&row);
+        assert_eq!(narrow, "14:03:07     3  Lifecycle  run.suspended         person:alice: a person stopped it");
     }
 
     #[test]
