@@ -18,11 +18,11 @@ const SHORTEST_VALUE: usize = 6;
 static SHAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         // Not within a word, or every `task-…` and `risk-…` would be one.
-        r"(?:\b{start-half}|_)sk-[A-Za-z0-9_-]{20,}",                         // OpenAI, Anthropic
-        r"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}",          // GitHub
-        r"|glpat-[A-Za-z0-9_-]{20,}",                                         // GitLab
-        r"|AKIA[0-9A-Z]{16}",                                                 // AWS access key id
-        r"|xox[abpsr]-[A-Za-z0-9-]{10,}",                                     // Slack
+        r"(?:\b{start-half}|_)sk-[A-Za-z0-9_-]{20,}",                // OpenAI, Anthropic
+        r"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}", // GitHub
+        r"|glpat-[A-Za-z0-9_-]{20,}",                                // GitLab
+        r"|AKIA[0-9A-Z]{16}",                                        // AWS access key id
+        r"|xox[abpsr]-[A-Za-z0-9-]{10,}",                            // Slack
         r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}", // JWT
         r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
     ))
@@ -93,7 +93,11 @@ mod tests {
     #[test]
     fn a_word_that_ends_like_a_prefix_stays() {
         // Names of runs and files hold such words: taken for a token, a run could not be found by its name any more.
-        for text in ["parse-fractions-task-accept-short-fractions", "risk-adjusted-returns-of-each-desk", "docs/disk-layout-and-its-limits-explained.md"] {
+        for text in [
+            "parse-fractions-task-accept-short-fractions",
+            "risk-adjusted-returns-of-each-desk",
+            "docs/disk-layout-and-its-limits-explained.md",
+        ] {
             assert_eq!(Redactor::default().text(text), text);
         }
     }
@@ -101,7 +105,15 @@ mod tests {
     #[test]
     fn a_token_is_found_behind_any_punctuation() {
         let token = format!("sk-{}", "x".repeat(30));
-        for text in [token.clone(), format!("\"{token}\""), format!("KEY={token}"), format!("Bearer {token}"), format!("https://u:{token}@host"), format!("_{token}"), format!("\n{token}")] {
+        for text in [
+            token.clone(),
+            format!("\"{token}\""),
+            format!("KEY={token}"),
+            format!("Bearer {token}"),
+            format!("https://u:{token}@host"),
+            format!("_{token}"),
+            format!("\n{token}"),
+        ] {
             assert!(!Redactor::default().text(&text).contains(&token), "{text:?}");
         }
     }
