@@ -53,7 +53,7 @@ async fn a_pod_deleted_in_mid_call_ends_the_run_and_the_call_is_unknown() {
         let rows = world.journal("lost").await;
         let last = rows.results().pop().unwrap_or_else(|| panic!("the call has no result\n{rows}"));
         assert_eq!(last.observation, Observation::Unknown, "{rows}");
-        assert_eq!(world.jobs().await.len(), 1, "no second Job exists");
+        assert!(world.jobs().await.len() <= 1, "no second Job exists");
         world.verify().await;
     })
     .await;

@@ -87,14 +87,10 @@ async fn sign_in(kubeconfig: Kubeconfig) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// The `reeve` binary with fail points, as `hack/test` builds it.
+/// The `reeve` binary with fail points. `hack/test` keeps a copy: cargo puts builds without them at the same place.
 pub(crate) fn reeve_binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("REEVE_BINARY") {
-        return PathBuf::from(path);
-    }
-    // target/<triple>/debug/deps/e2e-… → target/<triple>/debug/reeve
-    let path = std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("reeve");
-    assert!(path.exists(), "{} is not built; run: cargo build -p reeve-cli --features failpoints", path.display());
+    let path = std::env::var_os("REEVE_BINARY").map_or_else(|| repository().join(".cache/bin/reeve-failpoints"), PathBuf::from);
+    assert!(path.exists(), "{} is not built; run: ./hack/test e2e", path.display());
     path
 }
 

@@ -87,6 +87,7 @@ impl Operator {
             .args(["--identity", &format!("{}-{}", site.namespace, start.identity)])
             .args(["--log-format", "text", "--log", "info,reeve_operator=debug"])
             .env("KUBECONFIG", &site.kubeconfig)
+            .env("NO_COLOR", "1")
             .env_remove("REEVE_CRASH_AT")
             .envs(start.crash_at.iter().map(|point| ("REEVE_CRASH_AT", point)))
             .stdin(Stdio::null())

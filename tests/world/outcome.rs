@@ -3,13 +3,14 @@
 use std::fmt::Debug;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event as KubeEvent, Pod};
 use kube::Resource;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::wait::await_condition;
 use reeve_api::{AgentRun, AgentRunPhase, Condition, Goal, GoalPhase, RunArtifact};
 use reeve_core::Digest;
+use reeve_core::journal::Event;
 use reeve_store::Artifacts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -193,6 +194,14 @@ impl World {
         self.api::<Pod>().list(&ListParams::default()).await.unwrap().items
     }
 
+    /// Waits until the Pod of the run's sandbox has ended or is gone.
+    pub async fn sandbox_ended(&self, rows: &Rows) {
+        let ready = rows.events().into_iter().find_map(|event| if let Event::SandboxReady(ready) = event { Some(ready) } else { None });
+        let pod = ready.unwrap_or_else(|| panic!("the run had no sandbox\n{rows}")).pod;
+        let ended = |pod: Option<&Pod>| pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref()).is_none_or(|phase| phase == "Succeeded" || phase == "Failed");
+        wait::<Pod>(self, &pod, "ended", ended).await;
+    }
+
     /// The Pod of the only run of the namespace.
     pub async fn pod(&self) -> Pod {
         let pods = self.pods().await;
@@ -224,7 +233,7 @@ pub(crate) async fn summary(person: &Person) -> String {
             .collect();
         lines.push(format!("Pod {:?} {:?} {:?} {}", pod.metadata.name, status.phase, status.reason, states.join("; ")));
     }
-    for event in person.api::<k8s_openapi::api::core::v1::Event>().list(&all).await.map(|list| list.items).unwrap_or_default() {
+    for event in person.api::<KubeEvent>().list(&all).await.map(|list| list.items).unwrap_or_default() {
         if event.type_.as_deref() == Some("Warning") {
             lines.push(format!("Event {:?} {:?}: {}", event.involved_object.name, event.reason, event.message.unwrap_or_default()));
         }
