@@ -129,7 +129,10 @@ impl Driver {
                     self.wait_for_change().await;
                 }
                 Step::Done => {
-                    self.commit().await?;
+                    self.log.commit().await?;
+                    // Before the final status: a run that shows one is not looked at again, and its sandbox would outlive a crash between.
+                    self.close_sandbox().await;
+                    self.publish();
                     return Ok(());
                 }
             }
@@ -240,14 +243,12 @@ impl Driver {
         }
     }
 
-    /// Ends the run: the last row first, then the sandbox.
+    /// Ends the run: the last row first, then (as the step after it) the sandbox and the final status.
     pub(super) async fn end(&mut self, ending: Ending) -> Result<(), Error> {
         let finished = ending.finished(Timestamp::now());
         self.tell_end(&finished);
         self.log.stage(&Actor::Operator, Event::RunFinished(finished))?;
-        self.commit().await?;
-        self.close_sandbox().await;
-        Ok(())
+        self.log.commit().await
     }
 
     /// The sandbox is gone: the call in flight has an outcome that nobody knows, and the run has ended.
