@@ -53,7 +53,7 @@ pub(crate) struct Operator {
     #[arg(long, env = "REEVE_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
     /// What is logged, as tracing's filters have it: `info,reeve_operator=debug`
-    #[arg(long, env = "REEVE_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long, env = "REEVE_LOG", value_name = "FILTER", default_value = reeve_operator::telemetry::DEFAULT_LOG_FILTER)]
     log: String,
 }
 

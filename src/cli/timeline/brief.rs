@@ -20,7 +20,8 @@ fn say(event: &Event) -> String {
             let spec = &started.spec;
             let asked = if started.requested_by.is_empty() { "an unknown person" } else { started.requested_by.as_str() };
             let role = spec.role.as_str();
-            format!("{}/{} as {role} for {asked}: {}", started.namespace, started.name, spec.objective)
+            let what = if spec.objective.is_empty() { format!("{} commands", spec.commands.len()) } else { spec.objective.clone() };
+            format!("{}/{} as {role} for {asked}: {what}", started.namespace, started.name)
         }
         Event::SandboxRequested(asked) => format!("Job {} with image {}", asked.job, asked.image),
         Event::SandboxReady(ready) => format!("Pod {} answers", ready.pod),
