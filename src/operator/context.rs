@@ -18,6 +18,7 @@ use crate::providers::Providers;
 use crate::run::Registry;
 use crate::sandbox::Pods;
 use crate::secrets::Secrets;
+use crate::web::Readiness;
 
 /// One operator process while it leads.
 pub(crate) struct Context {
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) places: Arc<Semaphore>,
     /// Rings when a profile, provider or policy changed: runs that wait for one look again.
     pub(crate) references: Notify,
+    /// Whether this process does its work.
+    pub(crate) readiness: Readiness,
     /// Set when this process must not act any more.
     pub(crate) stop: CancellationToken,
 }

@@ -64,7 +64,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let served = web::serve(config.http_address, readiness.clone(), journal.clone(), artifacts.clone(), stop.clone())
         .await
         .map_err(|error| Error::Config(format!("cannot serve on {}: {error}", config.http_address)))?;
-    let client = Client::try_default().await.map_err(|error| Error::Config(format!("no way to the API server: {error}")))?;
+    let client = cluster::connect().await.map_err(|error| Error::Config(format!("no way to the API server: {error}")))?;
     let lease = LeaseConfig::new(&config.namespace, &config.lease_name, &config.identity);
     let floor = journal.highest_epoch().await?;
     let held = tokio::select! {
@@ -129,6 +129,7 @@ async fn lead(
         runs: run::Registry::default(),
         places,
         references: Notify::new(),
+        readiness: readiness.clone(),
         stop: stop.clone(),
     });
     controllers::ensure_default(&context).await?;

@@ -77,9 +77,14 @@ impl RunLog {
         }
         let after = self.head.map(|head| head.seq);
         let written = self.context.journal.append(self.context.epoch, &self.stream, after, drafts).await;
-        let rows = written.inspect_err(|error| {
-            JournalFailed { stream: self.stream.as_str(), class: error.class(), error: &error.to_string() }.emit();
-        })?;
+        match &written {
+            Ok(_) => self.context.readiness.ready(),
+            Err(error) => {
+                JournalFailed { stream: self.stream.as_str(), class: error.class(), error: &error.to_string() }.emit();
+                self.context.readiness.not_ready(format!("the journal cannot be written, so nothing is done: {error}"));
+            }
+        }
+        let rows = written?;
         self.head = rows.last().map(|row| row.head());
         for kind in &kinds {
             crash::point(&format!("journal.{kind}.after"));

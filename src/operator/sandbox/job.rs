@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource as _, ResourceExt as _};
+use reeve_core::Digest;
 use reeve_api::{AgentRun, label};
 use reeve_core::journal::SandboxShape;
 
@@ -21,8 +22,8 @@ pub const CONTAINER: &str = "sandbox";
 /// Where the server lies in it.
 pub const PROGRAM: &str = "/reeve/bin/reeve";
 
-/// The user of both containers. No name is needed to be someone other than root.
-const USER: i64 = 65532;
+/// The users of sandboxes start here: far above any that an image or a node gives a name to.
+const FIRST_USER: i64 = 1_000_000_000;
 /// A finished Job stays this long: enough to look at it, and gone before a day's runs pile up.
 const KEEP_SECONDS: i32 = 600;
 /// From SIGTERM to SIGKILL. Everything worth keeping is in the journal, so nothing needs longer.
@@ -124,7 +125,14 @@ fn owner(run: &AgentRun) -> Result<OwnerReference, InvalidSandbox> {
     })
 }
 
+/// A user of its own for every run: the kernel counts processes (RLIMIT_NPROC) by user over the whole node, so with one user for all a
+/// fork bomb in one sandbox would starve the others.
+fn user(run_uid: &str) -> i64 {
+    FIRST_USER + i64::from_str_radix(&Digest::of(run_uid).hex()[..7], 16).unwrap_or(0)
+}
+
 fn pod(spec: &SandboxSpec<'_>, run_uid: &str, sizes: &Sizes) -> PodSpec {
+    let user = user(run_uid);
     PodSpec {
         automount_service_account_token: Some(false),
         containers: vec![serving(spec, run_uid, sizes)],
@@ -136,10 +144,10 @@ fn pod(spec: &SandboxSpec<'_>, run_uid: &str, sizes: &Sizes) -> PodSpec {
         restart_policy: Some("Never".to_owned()),
         runtime_class_name: spec.shape.runtime_class.clone(),
         security_context: Some(PodSecurityContext {
-            fs_group: Some(USER),
-            run_as_group: Some(USER),
+            fs_group: Some(user),
+            run_as_group: Some(user),
             run_as_non_root: Some(true),
-            run_as_user: Some(USER),
+            run_as_user: Some(user),
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
             ..PodSecurityContext::default()
         }),
