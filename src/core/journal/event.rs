@@ -415,7 +415,7 @@ pub struct ToolEnded {
 
 /// How a tool call ended, seen from the loop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "how")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "how")]
 pub enum Observation {
     /// It ran.
     Ran {
