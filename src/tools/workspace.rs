@@ -82,10 +82,11 @@ impl Workspace {
     /// Opens a regular file for reading. A pipe or a device does not block this, it is refused.
     pub(crate) fn file(&self, path: &str) -> Result<Opened, Refusal> {
         let opened = self.existing(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        match FileType::from_raw_mode(opened.stat.st_mode) {
-            FileType::RegularFile => Ok(opened),
-            FileType::Directory => Err(Refusal::invalid(format!("expected a file, found a directory at {path:?}"))),
-            other => Err(Refusal::invalid(format!("expected a file, found a {} at {path:?}", kind(other)))),
+        let found = FileType::from_raw_mode(opened.stat.st_mode);
+        if found == FileType::RegularFile {
+            Ok(opened)
+        } else {
+            Err(Refusal::invalid(format!("expected a file, found a {} at {path:?}", kind(found))))
         }
     }
 

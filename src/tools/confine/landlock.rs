@@ -47,8 +47,13 @@ impl Access {
 /// Puts the calling process into a domain of its own that only limits whom it may signal and which abstract sockets it may reach:
 /// itself and what is started below it. Its `kill(-1)` then ends exactly one tool's process tree.
 pub(crate) fn enter_kill_scope() -> Result<(), Error> {
-    let ruleset = hard().scope(Scope::Signal | Scope::AbstractUnixSocket).and_then(Ruleset::create);
-    enforce(ruleset.map_err(|e| confinement(&e))?)
+    // Every domain denies moving files between directories unless it grants that by name.
+    let rules = hard()
+        .handle_access(AccessFs::Refer)
+        .and_then(|rules| rules.scope(Scope::Signal | Scope::AbstractUnixSocket))
+        .and_then(Ruleset::create)
+        .map_err(|e| confinement(&e))?;
+    enforce(grant_path(rules, "/", AccessFs::Refer.into())?)
 }
 
 /// Confines a tool process: the grants, the system's programs read-only, no TCP, no signal or abstract socket outside its own tree.

@@ -1,4 +1,7 @@
 //! Resource limits of one tool process.
+//!
+//! None on memory. RLIMIT_AS counts addresses and RLIMIT_DATA writable mappings, and both refuse what node, the JVM, Go's race detector and
+//! the sanitizers reserve by the tebibyte and never touch. The Pod's memory limit bounds memory, and the kernel is told to take tools first.
 
 use std::io::Write as _;
 
@@ -13,22 +16,14 @@ const MAX_PROCESSES: u64 = 512;
 const MAX_OPEN_FILES: u64 = 1024;
 /// Size of one file, bytes: above any build product we have seen, below a usual workspace volume.
 const MAX_FILE_SIZE_BYTES: u64 = 1024 * 1024 * 1024;
-/// Private writable memory of one process, bytes. Not RLIMIT_AS: node, Go's race detector and the JVM reserve tens of GiB of addresses
-/// that they never touch. It makes one runaway process fail by itself before the Pod's memory limit ends them all.
-const MAX_DATA_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Puts the limits on the calling process, and offers it first to the out-of-memory killer.
 ///
 /// # Errors
 /// When the kernel refuses a limit. It never refuses to lower one.
 pub(crate) fn restrict_resources() -> Result<(), Error> {
-    let limits = [
-        (Resource::Nproc, MAX_PROCESSES),
-        (Resource::Nofile, MAX_OPEN_FILES),
-        (Resource::Fsize, MAX_FILE_SIZE_BYTES),
-        (Resource::Data, MAX_DATA_BYTES),
-        (Resource::Core, 0),
-    ];
+    let limits =
+        [(Resource::Nproc, MAX_PROCESSES), (Resource::Nofile, MAX_OPEN_FILES), (Resource::Fsize, MAX_FILE_SIZE_BYTES), (Resource::Core, 0)];
     for (resource, most) in limits {
         let allowed = rustix::process::getrlimit(resource).maximum.map_or(most, |hard| hard.min(most));
         setrlimit(resource, Rlimit { current: Some(allowed), maximum: Some(allowed) }).map_err(Error::errno("setting a resource limit"))?;

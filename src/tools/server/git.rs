@@ -56,6 +56,10 @@ const SETTINGS: &[&str] = &[
     "protocol.allow=never",
     "protocol.file.allow=always",
     "transfer.fsckObjects=true",
+    // Harmless slips of old tools, which stand in the history of well-known projects.
+    "fetch.fsck.zeroPaddedFilemode=ignore",
+    "fetch.fsck.badTimezone=ignore",
+    "fetch.fsck.missingSpaceBeforeDate=ignore",
     "init.defaultBranch=main",
     "safe.directory=*",
 ];

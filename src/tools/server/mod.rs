@@ -133,11 +133,14 @@ impl Sandbox {
     fn open(options: ServeOptions, line: OwnedFd) -> Result<Sandbox, Error> {
         let blobs = options.ledger.join(checkpoint::BLOBS);
         std::fs::create_dir_all(&blobs).map_err(Error::io(format!("making {}", blobs.display())))?;
+        // The lock first: what is cleared must not belong to a server that runs.
+        let ledger = ledger::Ledger::open(&options.ledger).map_err(Error::io("opening the ledger"))?;
+        scratch::clear_leftovers(&options.scratch).map_err(Error::io(format!("clearing {}", options.scratch.display())))?;
         Ok(Sandbox {
             workspace: Workspace::open(&options.workspace).map_err(Error::errno(format!("opening {}", options.workspace.display())))?,
             git_dir: open_directory(&options.git_dir)?,
             stages: stages::Stages::new(line),
-            ledger: ledger::Ledger::open(&options.ledger).map_err(Error::io("opening the ledger"))?,
+            ledger,
             fence: fence::Fence::open(&options.ledger).map_err(Error::io("opening the epoch"))?,
             handles: handles::Handles::new(),
             programs: Programs::default(),

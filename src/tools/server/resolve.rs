@@ -86,14 +86,12 @@ impl Sandbox {
     fn resolve_search(&self, mut arguments: SearchArguments) -> Result<(Canonical, Prepared), Refusal> {
         let pattern = files::pattern(&arguments.pattern).map_err(Refusal::invalid)?;
         let start = self.workspace.existing(&arguments.path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        let is_dir = match FileType::from_raw_mode(start.stat.st_mode) {
-            FileType::Directory => true,
-            FileType::RegularFile => false,
-            other => {
-                let what = crate::workspace::kind(other);
-                return Err(Refusal::invalid(format!("expected a file or directory, found a {what} at {:?}", arguments.path)));
-            }
-        };
+        let found = FileType::from_raw_mode(start.stat.st_mode);
+        let is_dir = found == FileType::Directory;
+        if !is_dir && found != FileType::RegularFile {
+            let what = crate::workspace::kind(found);
+            return Err(Refusal::invalid(format!("expected a file or directory, found a {what} at {:?}", arguments.path)));
+        }
         arguments.path.clone_from(&start.path);
         let canonical = canonical(ToolName::FsSearch, &arguments, vec![touched(&start.path, false)])?;
         Ok((canonical, Prepared::Search { start, is_dir, pattern }))

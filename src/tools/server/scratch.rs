@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
+/// How the directories' names begin.
+const PREFIX: &str = "call-";
+
 static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// A fresh directory, gone with this value.
@@ -20,7 +23,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn below(parent: &Path) -> io::Result<Scratch> {
-        let path = parent.join(format!("call-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
+        let path = parent.join(format!("{PREFIX}{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
         DirBuilder::new().mode(0o700).create(&path)?;
         let fd = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Scratch { path, fd })
@@ -40,6 +43,17 @@ impl Drop for Scratch {
         // What cannot be removed stays until the Pod goes; nobody else is given this directory.
         let _ = remove(&self.path);
     }
+}
+
+/// Removes what calls of an earlier server left: process ids come again, and so would the names.
+pub(crate) fn clear_leftovers(parent: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes everything in a directory, not the directory: it is a volume's root.

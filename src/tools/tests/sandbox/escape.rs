@@ -7,7 +7,7 @@ use reeve_core::tool::ToolName;
 use reeve_core::tool::wire::{Status, code};
 use serde_json::json;
 
-use crate::harness::{Sandbox, usual};
+use crate::harness::{Sandbox, children, eventually, usual};
 
 #[tokio::test]
 async fn file_tools_do_not_leave_the_workspace() {
@@ -278,6 +278,25 @@ async fn a_timeout_ends_the_whole_tree() {
     let count: usize = processes.content.lines().next().unwrap().trim().parse().unwrap();
     assert!(count <= 8, "launcher, server, supervisor, shell and its pipe: {count}");
     assert_eq!(std::fs::metadata(sandbox.path("workspace/beat")).unwrap().len(), beats);
+}
+
+#[tokio::test]
+async fn a_supervisor_that_dies_leaves_no_process_behind() {
+    let (sandbox, session) = Sandbox::with(&[]).await;
+    let launcher = children(sandbox.server.id().unwrap())[0];
+    let server = children(launcher);
+    let program = "(setsid sh -c 'touch up; while :; do sleep 1; done' &) ; sleep 100";
+    let key = session.new_key();
+    let resolved = session.resolve(&key, ToolName::ShellRun, json!({ "argv": ["sh", "-c", program] })).await.unwrap();
+    let killing = async {
+        eventually("the daemon is up", || sandbox.path("workspace/up").exists()).await;
+        let supervisor = children(launcher).into_iter().find(|pid| !server.contains(pid)).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(supervisor).unwrap(), rustix::process::Signal::KILL).unwrap();
+    };
+    let (outcome, ()) = tokio::join!(session.call(&key, &resolved.handle, usual()), killing);
+    assert_eq!(outcome.unwrap().status, Status::Killed);
+    eventually("only the server is left", || children(launcher) == server).await;
+    assert_eq!(session.shell(&["echo", "alive"]).await.content, "alive\nexit code 0");
 }
 
 #[tokio::test]

@@ -146,6 +146,7 @@ async fn a_sandbox_whose_server_dies_ends_with_an_error() {
     sandbox.restart();
     let next = sandbox.session(2).await;
     assert_eq!(next.lookup("k", 0).await.unwrap(), Recorded::Unknown);
+    assert_eq!(std::fs::read_dir(sandbox.path("tmp")).unwrap().count(), 0, "what the lost call left is cleared");
     assert_eq!(next.run(ToolName::FsList, json!({})).await.unwrap().status, Status::Ok, "the workspace is known again");
     let again = next.resolve("k", ToolName::FsList, json!({})).await.unwrap();
     assert_eq!(next.call("k", &again.handle, usual()).await.unwrap_err().code, code::KEY_USED);

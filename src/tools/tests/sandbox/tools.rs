@@ -112,6 +112,30 @@ async fn the_environment_is_clean() {
 }
 
 #[tokio::test]
+async fn a_test_suite_finds_what_it_needs() {
+    let (_sandbox, session) = Sandbox::with(&[("helper.py", "def double(x): return 2 * x\n")]).await;
+    let program = r#"
+import asyncio, concurrent.futures, multiprocessing, os, sqlite3, subprocess, sys, tempfile, threading
+sys.path.insert(0, os.getcwd())
+import helper
+print(list(multiprocessing.Pool(2).map(helper.double, [1, 2])))
+print(list(concurrent.futures.ProcessPoolExecutor(2).map(helper.double, [3])))
+with tempfile.TemporaryDirectory() as d:
+    db = sqlite3.connect(d + "/x.db"); db.execute("create table t(a)"); db.commit(); print("sqlite")
+print(subprocess.run("echo $0 | tr s S", shell=True, capture_output=True, text=True).stdout.strip())
+async def child():
+    p = await asyncio.create_subprocess_exec("echo", "asyncio", stdout=asyncio.subprocess.PIPE)
+    print((await p.communicate())[0].decode().strip())
+asyncio.run(child())
+t = threading.Thread(target=print, args=("thread",)); t.start(); t.join()
+os.nice(1); open("/dev/null", "w").write("x"); open("/dev/urandom", "rb").read(1); print(os.cpu_count() > 0)
+os.makedirs("deep/er"); os.rename("deep/er", "moved"); os.symlink("helper.py", "link"); os.chmod("helper.py", 0o755); print("files")
+"#;
+    let outcome = session.python(program).await;
+    assert_eq!(outcome.content, "[2, 4]\n[6]\nsqlite\n/bin/Sh\nasyncio\nthread\nTrue\nfiles\nexit code 0");
+}
+
+#[tokio::test]
 async fn a_program_that_crashes_is_told_from_one_that_says_no() {
     let (_sandbox, session) = Sandbox::with(&[]).await;
     let outcome = session.shell(&["sh", "-c", "echo before; kill -SEGV $$"]).await;
