@@ -51,7 +51,10 @@ async fn check(context: &Context, profile: &AgentProfile) -> Result<(), NotReady
             .map_err(|error| NotReady::new("ProviderUnreadable", format!("ModelProvider {name:?} could not be read: {error}.")))?
             .ok_or_else(|| NotReady::new("ProviderNotFound", format!("ModelProvider {name:?} is not there; create it.")))?;
         if !found.spec.models.iter().any(|entry| entry.name == *model) {
-            return Err(NotReady::new("ModelNotFound", format!("ModelProvider {name:?} has no model {model:?}; add it to its spec.models.")));
+            return Err(NotReady::new(
+                "ModelNotFound",
+                format!("ModelProvider {name:?} has no model {model:?}; add it to its spec.models."),
+            ));
         }
     }
     Ok(())

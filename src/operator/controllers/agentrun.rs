@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::watcher;
-use futures::StreamExt as _;
 use reeve_api::{AgentRun, AgentRunPhase};
 
 use super::{Scope, controller, drive};

@@ -128,11 +128,8 @@ where
         }
         let wait = context.again_in(&key::<K>(name));
         ReconcileFailed { kind: &K::kind(&()), object: name, class: error.class(), error: &error.to_string(), again_in: wait }.emit();
-        match error {
-            // Nothing changes about it until somebody edits it.
-            Error::Unreadable(_) => Action::await_change(),
-            _ => Action::requeue(wait),
-        }
+        // Nothing changes about an object that cannot be read until somebody edits it.
+        if matches!(error, Error::Unreadable(_)) { Action::await_change() } else { Action::requeue(wait) }
     };
     let run = controller.graceful_shutdown_on(stop.cancelled_owned()).run(reconciler, on_error, context);
     Box::pin(run.for_each(|_| std::future::ready(())))

@@ -22,8 +22,12 @@ async fn reconcile(context: Arc<Context>, provider: Arc<ModelProvider>) -> Resul
     let namespace = provider.namespace().unwrap_or_default();
     let say = match context.providers.of(&context.client, &context.secrets, &namespace, &provider.spec).await {
         Ok(_) => match provider.spec.kind {
-            ProviderKind::OpenaiChat => Say::ready(ConditionStatus::True, "Configured", "Its settings and its key can be used; no request was sent."),
-            ProviderKind::Recorded => Say::ready(ConditionStatus::True, "Recorded", "A simulation: its answers come from a transcript, not from a model."),
+            ProviderKind::OpenaiChat => {
+                Say::ready(ConditionStatus::True, "Configured", "Its settings and its key can be used; no request was sent.")
+            }
+            ProviderKind::Recorded => {
+                Say::ready(ConditionStatus::True, "Recorded", "A simulation: its answers come from a transcript, not from a model.")
+            }
         },
         Err(why) => Say::ready(ConditionStatus::False, why.reason, why.message),
     };

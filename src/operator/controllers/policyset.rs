@@ -40,7 +40,8 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
         return Ok(());
     }
     let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
-    let metadata = ObjectMeta { name: Some(DEFAULT.to_owned()), namespace: Some(context.config.namespace.clone()), ..ObjectMeta::default() };
+    let metadata =
+        ObjectMeta { name: Some(DEFAULT.to_owned()), namespace: Some(context.config.namespace.clone()), ..ObjectMeta::default() };
     let set = PolicySet { metadata, spec, status: None };
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match api.create(&parameters, &set).await {
@@ -58,7 +59,8 @@ pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(),
             let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
             if let Some(before) = past.get(&(namespace.clone(), name.clone())).filter(|before| Some(&before.uid) == set.uid().as_ref()) {
                 let bytes = context.artifacts.get(&before.digest).await?;
-                let spec: PolicySetSpec = serde_json::from_slice(&bytes).map_err(|error| Error::bug(format!("policy set {}: {error}", before.digest)))?;
+                let spec: PolicySetSpec =
+                    serde_json::from_slice(&bytes).map_err(|error| Error::bug(format!("policy set {}: {error}", before.digest)))?;
                 match compile(&spec) {
                     Ok(compiled) => context.policies.activate(&namespace, &name, in_force(context, &set, &spec, before.digest, compiled)),
                     // A text that a stricter version of Reeve does not take any more: nothing of it is in force, and its status says so.
@@ -130,7 +132,12 @@ fn in_force(context: &Context, set: &PolicySet, spec: &PolicySetSpec, digest: Di
     };
     let name = format!("{namespace}/{}", set.name_any());
     let policies = compiled.len();
-    InForce { uid: set.uid().unwrap_or_default(), digest, policies, set: ActiveSet { name, digest, scope, mode, compiled: Arc::new(compiled) } }
+    InForce {
+        uid: set.uid().unwrap_or_default(),
+        digest,
+        policies,
+        set: ActiveSet { name, digest, scope, mode, compiled: Arc::new(compiled) },
+    }
 }
 
 async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &str, compiled: CompiledSet) -> Result<(), Error> {

@@ -198,14 +198,22 @@ impl Driver {
         let namespace = run.namespace().unwrap_or_default();
         let client = self.context.client.clone();
         let requested_by = run.spec.requested_by.clone().filter(|name| !name.is_empty()).ok_or_else(|| {
-            NotReady::new("RequesterUnknown", "spec.requestedBy is empty: this API server did not stamp it. Create the run again with your own user name there.")
+            NotReady::new(
+                "RequesterUnknown",
+                "spec.requestedBy is empty: this API server did not stamp it. Create the run again with your own user name there.",
+            )
         })?;
         let name = &run.spec.profile_ref.name;
         let profile = kube::Api::<reeve_api::AgentProfile>::namespaced(client.clone(), &namespace)
             .get_opt(name)
             .await
             .map_err(|error| NotReady::new("ProfileUnreadable", format!("AgentProfile {name:?} could not be read: {error}.")))?
-            .ok_or_else(|| NotReady::new("ProfileNotFound", format!("AgentProfile {name:?} is not there; create it, or name another in spec.profileRef.")))?;
+            .ok_or_else(|| {
+                NotReady::new(
+                    "ProfileNotFound",
+                    format!("AgentProfile {name:?} is not there; create it, or name another in spec.profileRef."),
+                )
+            })?;
         let routes = match run.spec.role {
             reeve_api::Role::Planner => &profile.spec.routes.planner[..],
             reeve_api::Role::Coder => &profile.spec.routes.coder[..],

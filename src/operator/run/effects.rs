@@ -142,10 +142,13 @@ impl Driver {
                     wire::Status::Timeout => "timeout",
                     wire::Status::Killed => "killed",
                 };
-                telemetry::ToolCalled { run: &self.name(), tool: tool.as_str(), status: word, took: Duration::from_millis(duration_ms) }.emit();
+                telemetry::ToolCalled { run: &self.name(), tool: tool.as_str(), status: word, took: Duration::from_millis(duration_ms) }
+                    .emit();
                 (Observation::Ran { status, exit_code, output_bytes, duration_ms, commit }, content)
             }
-            Answer::Got(None) => (Observation::Unknown, "Whether this ran cannot be known: the server that ran it was restarted.".to_owned()),
+            Answer::Got(None) => {
+                (Observation::Unknown, "Whether this ran cannot be known: the server that ran it was restarted.".to_owned())
+            }
             Answer::Refused(why) => (Observation::Invalid, why),
             Answer::Lost(reason, message) => return self.lost(reason, message).await,
         };

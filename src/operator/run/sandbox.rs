@@ -72,10 +72,12 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
 
 /// Why a run ends when its sandbox has this problem: before it was ready, or after.
 fn end_reason(problem: &Problem, was_ready: bool) -> EndReason {
-    match problem {
-        Problem::Degraded { .. } => EndReason::SandboxDegraded,
-        _ if was_ready => EndReason::SandboxLost,
-        _ => EndReason::SandboxUnavailable,
+    if matches!(problem, Problem::Degraded { .. }) {
+        EndReason::SandboxDegraded
+    } else if was_ready {
+        EndReason::SandboxLost
+    } else {
+        EndReason::SandboxUnavailable
     }
 }
 
@@ -90,7 +92,9 @@ impl Driver {
         }
         let before = Instant::now();
         // Both come before the Job: its durable intent, and the walls around its Pod. The status follows.
-        let (committed, walled) = futures::future::join(self.log.commit(), ensure_network_policy(&self.context.client, &run.namespace().unwrap_or_default())).await;
+        let (committed, walled) =
+            futures::future::join(self.log.commit(), ensure_network_policy(&self.context.client, &run.namespace().unwrap_or_default()))
+                .await;
         committed?;
         walled?;
         let wanted = job(&SandboxSpec {
@@ -116,7 +120,9 @@ impl Driver {
         crash::point("effect.job.after");
         self.publish();
         let job_uid = made.uid().ok_or_else(|| Error::bug("a Job without a UID"))?;
-        let Some(pods) = self.context.pods(&run.namespace().unwrap_or_default()) else { return Err(Error::bug("a run in a namespace that is not watched")) };
+        let Some(pods) = self.context.pods(&run.namespace().unwrap_or_default()) else {
+            return Err(Error::bug("a run in a namespace that is not watched"));
+        };
         let pod = match wait_running(pods, &self.context.client, &made, self.left().min(START_DEADLINE)).await {
             Ok(pod) => pod,
             Err(problem) => {
@@ -208,7 +214,13 @@ impl Driver {
     ) -> Result<Answer<Option<wire::Outcome>>, Error> {
         let lookup = wire::Lookup { key: key.to_owned(), wait_ms: LOOKUP_WAIT_MS };
         loop {
-            match self.on_stream(|session| { let lookup = &lookup; async move { session.lookup(lookup).await } }).await? {
+            match self
+                .on_stream(|session| {
+                    let lookup = &lookup;
+                    async move { session.lookup(lookup).await }
+                })
+                .await?
+            {
                 Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
                 Answer::Got(wire::Recorded::Unknown) => return Ok(Answer::Got(None)),
                 Answer::Got(wire::Recorded::Absent) => break,
@@ -224,7 +236,9 @@ impl Driver {
         let resolve = wire::Resolve { key: key.to_owned(), tool: canonical.tool, arguments: canonical.arguments.clone() };
         match self.resolve(&resolve).await? {
             Answer::Got(found) if found == *canonical => {}
-            Answer::Got(_) => return Ok(Answer::Refused("Not done: what the call names has changed since it was judged. Ask for it again.".to_owned())),
+            Answer::Got(_) => {
+                return Ok(Answer::Refused("Not done: what the call names has changed since it was judged. Ask for it again.".to_owned()));
+            }
             Answer::Refused(why) => return Ok(Answer::Refused(why)),
             Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
         }
@@ -252,7 +266,13 @@ impl Driver {
                     }
                 }
             }
-            match self.on_stream(|session| { let lookup = &lookup; async move { session.lookup(lookup).await } }).await? {
+            match self
+                .on_stream(|session| {
+                    let lookup = &lookup;
+                    async move { session.lookup(lookup).await }
+                })
+                .await?
+            {
                 Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
                 // It never started although it was sent: the next attempt at the run resolves it anew.
                 Answer::Got(wire::Recorded::Absent) => return Err(Error::Cut("a call was cut before it started")),

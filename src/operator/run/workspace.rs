@@ -15,7 +15,10 @@ use crate::providers::config_map_bytes;
 pub(super) async fn pack(context: &Context, namespace: &str, workspace: Option<&Workspace>) -> Result<PackedWorkspace, NotReady> {
     let workspace = workspace.cloned().unwrap_or_default();
     if let Some(artifact) = &workspace.artifact {
-        let digest: Digest = artifact.digest.parse().map_err(|error| NotReady::new("ArtifactInvalid", format!("spec.workspace.artifact.digest: {error}.")))?;
+        let digest: Digest = artifact
+            .digest
+            .parse()
+            .map_err(|error| NotReady::new("ArtifactInvalid", format!("spec.workspace.artifact.digest: {error}.")))?;
         return match context.artifacts.has(&digest).await {
             Ok(true) => Ok(PackedWorkspace { digest, packing: Packing::GitBundle, strip_components: 0 }),
             Ok(false) => Err(NotReady::new("ArtifactNotFound", format!("Artifact {digest} is not in the artifact store."))),
@@ -38,7 +41,9 @@ pub(super) async fn pack(context: &Context, namespace: &str, workspace: Option<&
 }
 
 fn tar_gz(inline: Option<&Inline>) -> Result<Vec<u8>, NotReady> {
-    let invalid = |path: &str, error: &dyn std::fmt::Display| NotReady::new("WorkspaceInvalid", format!("spec.workspace.inline file {path:?}: {error}."));
+    let invalid = |path: &str, error: &dyn std::fmt::Display| {
+        NotReady::new("WorkspaceInvalid", format!("spec.workspace.inline file {path:?}: {error}."))
+    };
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let mut files: Vec<_> = inline.map(|inline| inline.files.iter().collect()).unwrap_or_default();
     files.sort_by(|a, b| a.path.cmp(&b.path));
