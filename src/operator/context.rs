@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Backoff;
 use crate::config::Config;
-use crate::controllers::Scope;
 use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::run::Registry;
 use crate::sandbox::Pods;
+use crate::scope::Scope;
 use crate::secrets::Secrets;
 use crate::web::Readiness;
 

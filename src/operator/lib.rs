@@ -23,6 +23,7 @@ mod policies;
 mod providers;
 mod run;
 pub mod sandbox;
+mod scope;
 mod secrets;
 pub mod telemetry;
 pub mod web;
@@ -42,7 +43,7 @@ pub use error::Error;
 
 use crate::cluster::{Backoff, LeaseConfig, acquire};
 use crate::context::Context;
-use crate::controllers::Scope;
+use crate::scope::Scope;
 use crate::web::Readiness;
 
 /// How long work in hand may take to stop, before the process ends anyway. Whatever is cut is taken up again from the journal.
@@ -107,10 +108,13 @@ async fn lead(
     let mut work: Vec<BoxFuture<'static, ()>> = Vec::new();
     let mut pods = BTreeMap::new();
     for scope in &scopes {
-        let (store, watch) = sandbox::watch_pods(client.clone(), match scope {
-            Scope::All => None,
-            Scope::Namespace(namespace) => Some(namespace.as_str()),
-        });
+        let (store, watch) = sandbox::watch_pods(
+            client.clone(),
+            match scope {
+                Scope::All => None,
+                Scope::Namespace(namespace) => Some(namespace.as_str()),
+            },
+        );
         pods.insert(scope.clone(), store);
         work.push(watch);
     }

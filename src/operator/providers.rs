@@ -46,17 +46,29 @@ impl Providers {
     ///
     /// # Errors
     /// [`NotReady`] with what is missing or wrong.
-    pub(crate) async fn of(&self, client: &Client, secrets: &Secrets, namespace: &str, spec: &ModelProviderSpec) -> Result<Provider, NotReady> {
+    pub(crate) async fn of(
+        &self,
+        client: &Client,
+        secrets: &Secrets,
+        namespace: &str,
+        spec: &ModelProviderSpec,
+    ) -> Result<Provider, NotReady> {
         match spec.kind {
             ProviderKind::Recorded => {
-                let transcript = spec.transcript.as_ref().ok_or_else(|| NotReady::new("TranscriptMissing", "spec.transcript is required for kind recorded."))?;
+                let transcript = spec
+                    .transcript
+                    .as_ref()
+                    .ok_or_else(|| NotReady::new("TranscriptMissing", "spec.transcript is required for kind recorded."))?;
                 let text = config_map_text(client, namespace, &transcript.config_map_key_ref).await?;
                 self.kept(Digest::of(&text), || {
                     Recorded::parse(&text).map(Provider::Recorded).map_err(|error| NotReady::new("TranscriptInvalid", error.to_string()))
                 })
             }
             ProviderKind::OpenaiChat => {
-                let base_url = spec.base_url.clone().ok_or_else(|| NotReady::new("BaseURLMissing", "spec.baseURL is required for kind openai-chat."))?;
+                let base_url = spec
+                    .base_url
+                    .clone()
+                    .ok_or_else(|| NotReady::new("BaseURLMissing", "spec.baseURL is required for kind openai-chat."))?;
                 let key = match &spec.secret_ref {
                     Some(reference) => Some(secret_key(client, namespace, reference, &base_url).await?),
                     None => None,
@@ -117,7 +129,9 @@ pub(crate) async fn config_map_bytes(client: &Client, namespace: &str, reference
 
 async fn config_map_text(client: &Client, namespace: &str, reference: &ConfigMapKeyRef) -> Result<String, NotReady> {
     let bytes = config_map_bytes(client, namespace, reference).await?;
-    String::from_utf8(bytes).map_err(|_| NotReady::new("TranscriptInvalid", format!("ConfigMap {:?}, key {:?} is not UTF-8 text.", reference.name, reference.key)))
+    String::from_utf8(bytes).map_err(|_| {
+        NotReady::new("TranscriptInvalid", format!("ConfigMap {:?}, key {:?} is not UTF-8 text.", reference.name, reference.key))
+    })
 }
 
 async fn secret_key(client: &Client, namespace: &str, reference: &SecretKeyRef, base_url: &str) -> Result<String, NotReady> {
@@ -126,7 +140,8 @@ async fn secret_key(client: &Client, namespace: &str, reference: &SecretKeyRef, 
         Ok(Some(secret)) => secret,
         Ok(None) => return Err(NotReady::new("SecretNotFound", format!("Secret {name:?} is not there; create it."))),
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            let message = format!("The operator may not read Secrets of namespace {namespace:?}: add it to the chart's value secretNamespaces.");
+            let message =
+                format!("The operator may not read Secrets of namespace {namespace:?}: add it to the chart's value secretNamespaces.");
             return Err(NotReady::new("SecretForbidden", message));
         }
         Err(error) => return Err(NotReady::new("SecretUnreadable", format!("Secret {name:?} could not be read: {error}."))),
@@ -142,7 +157,8 @@ async fn secret_key(client: &Client, namespace: &str, reference: &SecretKeyRef, 
         .as_ref()
         .and_then(|data| data.get(key))
         .ok_or_else(|| NotReady::new("SecretKeyNotFound", format!("Secret {name:?} has no key {key:?}; add it.")))?;
-    let text = std::str::from_utf8(&value.0).map_err(|_| NotReady::new("SecretInvalid", format!("Secret {name:?}, key {key:?} is not UTF-8 text.")))?;
+    let text = std::str::from_utf8(&value.0)
+        .map_err(|_| NotReady::new("SecretInvalid", format!("Secret {name:?}, key {key:?} is not UTF-8 text.")))?;
     let text = text.trim();
     if text.is_empty() {
         return Err(NotReady::new("SecretInvalid", format!("Secret {name:?}, key {key:?} is empty.")));

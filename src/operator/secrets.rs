@@ -37,6 +37,7 @@ impl Secrets {
         if clean == value {
             return Ok(event);
         }
-        serde_json::from_value(clean).map_err(|error| Error::bug(format!("an event of kind {} does not survive redaction: {error}", event.kind())))
+        serde_json::from_value(clean)
+            .map_err(|error| Error::bug(format!("an event of kind {} does not survive redaction: {error}", event.kind())))
     }
 }

@@ -10,9 +10,10 @@ use reeve_api::{AgentProfile, AgentProfileStatus, ConditionStatus, ModelProvider
 use reeve_core::conditions::{self, Say};
 use reeve_core::run::{NotReady, profile_digest};
 
-use super::{REFERENCES_AGAIN, Scope, controller, drive, show};
+use super::{REFERENCES_AGAIN, controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
+use crate::scope::Scope;
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
     let controller = controller::<AgentProfile>(&context, scope);

@@ -10,9 +10,10 @@ use kube::runtime::controller::Action;
 use kube::runtime::watcher;
 use reeve_api::{AgentRun, AgentRunPhase};
 
-use super::{Scope, controller, drive};
+use super::{controller, drive};
 use crate::context::Context;
 use crate::error::Error;
+use crate::scope::Scope;
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
     let runs = drive(Arc::clone(&context), controller::<AgentRun>(&context, scope), reconcile);
@@ -41,7 +42,7 @@ async fn reconcile(context: Arc<Context>, run: Arc<AgentRun>) -> Result<Action, 
 
 /// A controller is not told of deletions without a finalizer, and a finalizer costs every run two writes: a watch of its own is told.
 fn forget_deleted(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    let api = scope.api::<PartialObjectMeta<AgentRun>>(&context);
+    let api = scope.api::<PartialObjectMeta<AgentRun>>(&context.client);
     Box::pin(async move {
         let stop = context.stop.clone();
         let events = watcher(api, watcher::Config::default());

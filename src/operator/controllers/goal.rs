@@ -16,14 +16,15 @@ use reeve_core::goal::{self, Child};
 use reeve_core::journal::{Event, Stream};
 use reeve_core::run::RunState;
 
-use super::{Scope, controller, drive, show};
+use super::{controller, drive, show};
 use crate::cluster::create_owned;
 use crate::context::Context;
 use crate::error::Error;
 use crate::run::RunLog;
+use crate::scope::Scope;
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    let runs = scope.api::<DeserializeGuard<AgentRun>>(&context);
+    let runs = scope.api::<DeserializeGuard<AgentRun>>(&context.client);
     let controller = controller::<Goal>(&context, scope).owns(runs, watcher::Config::default());
     drive(context, controller, reconcile)
 }

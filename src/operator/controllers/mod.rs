@@ -19,42 +19,20 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config as ControllerConfig};
 use kube::runtime::{Controller, watcher};
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::apply_status;
 use crate::context::Context;
 use crate::error::Error;
+use crate::scope::Scope;
 use crate::telemetry::{Event as _, ReconcileFailed, Reconciled, StatusWritten};
 
 pub(crate) use policyset::{ensure_default, load};
 
 /// Objects of one kind that are looked at side by side. A reconcile is short (runs have tasks of their own), so a few keep up.
 const CONCURRENCY: u16 = 8;
-
-/// The namespaces of one set of controllers: one, or all.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Scope {
-    /// Every namespace.
-    All,
-    /// This one.
-    Namespace(String),
-}
-
-impl Scope {
-    /// The API of a kind in this scope.
-    pub(crate) fn api<K>(&self, context: &Context) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        match self {
-            Scope::All => Api::all(context.client.clone()),
-            Scope::Namespace(namespace) => Api::namespaced(context.client.clone(), namespace),
-        }
-    }
-}
 
 /// Every controller of a scope, to be awaited side by side. They end when the context stops.
 pub(crate) fn all(context: &Arc<Context>, scope: &Scope) -> Vec<BoxFuture<'static, ()>> {
@@ -86,7 +64,7 @@ impl<K> Kind for K where
 /// A controller of this kind. Objects that cannot be read as the kind are delivered as such, and stop nothing.
 fn controller<K: Kind>(context: &Context, scope: &Scope) -> Controller<DeserializeGuard<K>> {
     let config = ControllerConfig::default().concurrency(CONCURRENCY);
-    Controller::new(scope.api::<DeserializeGuard<K>>(context), watcher::Config::default()).with_config(config)
+    Controller::new(scope.api::<DeserializeGuard<K>>(&context.client), watcher::Config::default()).with_config(config)
 }
 
 /// Runs a controller with this reconciler until the context stops.

@@ -9,9 +9,10 @@ use kube::runtime::controller::Action;
 use reeve_api::{ConditionStatus, ModelProvider, ModelProviderStatus, ProviderKind};
 use reeve_core::conditions::{self, Say};
 
-use super::{REFERENCES_AGAIN, Scope, controller, drive, show};
+use super::{REFERENCES_AGAIN, controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
+use crate::scope::Scope;
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
     let controller = controller::<ModelProvider>(&context, scope);

@@ -17,10 +17,11 @@ use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Actor, Event, PolicyActivated, RowDraft, Seq, Stream};
 use reeve_core::policy::{self, ActiveSet, CompiledSet, Mode, Scope as PolicyScope};
 
-use super::{Scope, controller, drive, show};
+use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
 use crate::policies::InForce;
+use crate::scope::Scope;
 
 /// Name of the set that the operator creates in its own namespace where there is none.
 const DEFAULT: &str = "default";
@@ -55,7 +56,7 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
 pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), Error> {
     let past = activations(context).await?;
     for scope in scopes {
-        for set in scope.api::<PolicySet>(context).list(&ListParams::default()).await? {
+        for set in scope.api::<PolicySet>(&context.client).list(&ListParams::default()).await? {
             let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
             if let Some(before) = past.get(&(namespace.clone(), name.clone())).filter(|before| Some(&before.uid) == set.uid().as_ref()) {
                 let bytes = context.artifacts.get(&before.digest).await?;
@@ -166,7 +167,7 @@ async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &st
 
 /// A set whose object is gone is out of force.
 fn remove_deleted(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    let api = scope.api::<PartialObjectMeta<PolicySet>>(&context);
+    let api = scope.api::<PartialObjectMeta<PolicySet>>(&context.client);
     Box::pin(async move {
         let stop = context.stop.clone();
         let events = watcher(api, watcher::Config::default());

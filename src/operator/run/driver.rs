@@ -15,7 +15,7 @@ use super::status::Publisher;
 use super::{RunLog, crash, workspace};
 use crate::context::Context;
 use crate::error::Error;
-use crate::run::sandbox::job_name;
+use crate::sandbox::job_name;
 use crate::telemetry::{Event as _, ReconcileFailed, RunFinished};
 
 /// How long a run that waits for a reference sleeps before it looks again without being rung.

@@ -126,10 +126,13 @@ impl Driver {
         key: String,
         call_id: String,
         canonical: wire::Canonical,
-        confinement: wire::Confinement,
+        mut confinement: wire::Confinement,
     ) -> Result<(), Error> {
         self.commit().await?;
         let tool = canonical.tool;
+        // No call outlasts its run.
+        let left_ms = u64::try_from(self.left().as_millis()).unwrap_or(u64::MAX);
+        confinement.timeout_ms = confinement.timeout_ms.min(left_ms);
         crash::point("effect.tool.before");
         let answer = self.execute(&key, &canonical, confinement).await?;
         crash::point("effect.tool.after");

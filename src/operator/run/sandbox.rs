@@ -9,7 +9,6 @@ use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use kube::{Api, ResourceExt as _};
 use reeve_api::AgentRun;
 use reeve_core::journal::{Actor, Event, SandboxAsked, SandboxReady, WorkspaceLoaded};
-use reeve_core::names;
 use reeve_core::run::{EndReason, Sandbox};
 use reeve_core::tool::wire::{self, code};
 
@@ -18,7 +17,7 @@ use super::driver::Driver;
 use crate::cluster::create_owned;
 use crate::context::Context;
 use crate::error::Error;
-use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, ensure_network_policy, job, wait_running};
+use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, ensure_network_policy, job, job_name, wait_running};
 use crate::telemetry::{self, Event as _};
 
 /// A session and what it holds open.
@@ -43,13 +42,10 @@ pub(super) enum Answer<T> {
 const START_DEADLINE: Duration = Duration::from_secs(600);
 /// The longest that a broken stream is opened again and again while its Pod runs.
 const ATTACH_DEADLINE: Duration = Duration::from_secs(60);
+/// How often a call that never started is resolved anew and sent again, each time on a new stream.
+const CALL_ATTEMPTS: u32 = 3;
 /// One look at a call that is still running.
 const LOOKUP_WAIT_MS: u64 = 20_000;
-
-/// The deterministic name of a run's only Job.
-pub(super) fn job_name(run: &AgentRun) -> String {
-    names::join(&[&run.name_any()], names::MAX_JOB)
-}
 
 /// Deletes a run's Job and its Pod. Only ever this one: by UID.
 pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
@@ -68,6 +64,10 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+fn fenced() -> Error {
+    Error::Fenced("the sandbox has seen a newer epoch".to_owned())
 }
 
 /// Why a run ends when its sandbox has this problem: before it was ready, or after.
@@ -183,105 +183,62 @@ impl Driver {
     }
 
     /// Makes a judged call, or finds what came of it. `Got(None)`: nobody can know.
+    ///
+    /// Guarantees: the call starts at most once, since the ledger refuses its key a second time; after a broken stream or a restart it is
+    /// made only if the ledger says that it never started, and only if it still names what was judged.
     pub(super) async fn execute(
         &mut self,
         key: &str,
         canonical: &wire::Canonical,
         confinement: wire::Confinement,
     ) -> Result<Answer<Option<wire::Outcome>>, Error> {
-        let handle = self.attached.as_mut().and_then(|attached| attached.handles.remove(key));
-        if let (Some(handle), Some(attached)) = (handle, &self.attached) {
-            let call = wire::Call { key: key.to_owned(), handle, confinement: confinement.clone() };
-            match attached.session.call(&call).await {
-                Ok(outcome) => return Ok(Answer::Got(Some(outcome))),
-                // The stream broke, or the key is known: the ledger has the truth.
-                Err(SessionError::Lost(why)) => self.stream_lost(&why),
-                Err(SessionError::Timeout) => {}
-                Err(SessionError::Refused { code: code::KEY_USED | code::HANDLE, .. }) => {}
-                Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
-                Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
-            }
-        }
-        self.find_or_make(key, canonical, confinement).await
-    }
-
-    /// After a broken stream or a restart: asks the ledger, and makes the call only if it never started.
-    async fn find_or_make(
-        &mut self,
-        key: &str,
-        canonical: &wire::Canonical,
-        confinement: wire::Confinement,
-    ) -> Result<Answer<Option<wire::Outcome>>, Error> {
         let lookup = wire::Lookup { key: key.to_owned(), wait_ms: LOOKUP_WAIT_MS };
-        loop {
-            match self
-                .on_stream(|session| {
-                    let lookup = &lookup;
-                    async move { session.lookup(lookup).await }
-                })
-                .await?
-            {
+        let mut handle = self.take_handle(key);
+        for _ in 0..CALL_ATTEMPTS {
+            if let (Some(handle), Some(attached)) = (handle.take(), &self.attached) {
+                let call = wire::Call { key: key.to_owned(), handle, confinement: confinement.clone() };
+                match attached.session.call(&call).await {
+                    Ok(outcome) => return Ok(Answer::Got(Some(outcome))),
+                    // The stream broke, or the key is known: the ledger has the truth.
+                    Err(SessionError::Lost(why)) => self.stream_lost(&why),
+                    Err(SessionError::Timeout | SessionError::Refused { code: code::KEY_USED | code::HANDLE, .. }) => {}
+                    Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
+                    Err(SessionError::Fenced) => return Err(fenced()),
+                }
+            }
+            match self.find(&lookup).await? {
                 Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
-                Answer::Got(wire::Recorded::Unknown) => return Ok(Answer::Got(None)),
-                Answer::Got(wire::Recorded::Absent) => break,
-                Answer::Got(wire::Recorded::Running) => {
-                    if self.left() <= Duration::from_millis(1) {
-                        return Ok(Answer::Got(None));
-                    }
+                Answer::Got(wire::Recorded::Unknown | wire::Recorded::Running) => return Ok(Answer::Got(None)),
+                Answer::Got(wire::Recorded::Absent) => {}
+                Answer::Refused(why) => return Ok(Answer::Refused(why)),
+                Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
+            }
+            let resolve = wire::Resolve { key: key.to_owned(), tool: canonical.tool, arguments: canonical.arguments.clone() };
+            match self.resolve(&resolve).await? {
+                Answer::Got(found) if found == *canonical => handle = self.take_handle(key),
+                Answer::Got(_) => {
+                    let why = "Not done: what the call names has changed since it was judged. Ask for it again.";
+                    return Ok(Answer::Refused(why.to_owned()));
                 }
                 Answer::Refused(why) => return Ok(Answer::Refused(why)),
                 Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
             }
         }
-        let resolve = wire::Resolve { key: key.to_owned(), tool: canonical.tool, arguments: canonical.arguments.clone() };
-        match self.resolve(&resolve).await? {
-            Answer::Got(found) if found == *canonical => {}
-            Answer::Got(_) => {
-                return Ok(Answer::Refused("Not done: what the call names has changed since it was judged. Ask for it again.".to_owned()));
-            }
-            Answer::Refused(why) => return Ok(Answer::Refused(why)),
-            Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
-        }
-        let Some(handle) = self.attached.as_mut().and_then(|attached| attached.handles.remove(key)) else {
-            return Err(Error::bug("a call was resolved without a handle"));
-        };
-        let call = wire::Call { key: key.to_owned(), handle, confinement };
-        self.call_and_find(&call).await
+        Err(Error::Cut("the stream broke each time before the call started"))
     }
 
-    async fn call_and_find(&mut self, call: &wire::Call) -> Result<Answer<Option<wire::Outcome>>, Error> {
-        let lookup = wire::Lookup { key: call.key.clone(), wait_ms: LOOKUP_WAIT_MS };
-        let mut called = false;
+    fn take_handle(&mut self, key: &str) -> Option<String> {
+        self.attached.as_mut().and_then(|attached| attached.handles.remove(key))
+    }
+
+    /// What the ledger knows of a key; a call that runs is waited for while the run has time. `Running`: it has none left.
+    async fn find(&mut self, lookup: &wire::Lookup) -> Result<Answer<wire::Recorded>, Error> {
         loop {
-            if !called {
-                called = true;
-                if let Some(attached) = &self.attached {
-                    match attached.session.call(call).await {
-                        Ok(outcome) => return Ok(Answer::Got(Some(outcome))),
-                        Err(SessionError::Lost(why)) => self.stream_lost(&why),
-                        Err(SessionError::Timeout) => {}
-                        Err(SessionError::Refused { code: code::KEY_USED, .. }) => {}
-                        Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
-                        Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
-                    }
-                }
+            let found = self.on_stream(|session| async move { session.lookup(lookup).await }).await?;
+            if matches!(found, Answer::Got(wire::Recorded::Running)) && self.left() > Duration::from_millis(1) {
+                continue;
             }
-            match self
-                .on_stream(|session| {
-                    let lookup = &lookup;
-                    async move { session.lookup(lookup).await }
-                })
-                .await?
-            {
-                Answer::Got(wire::Recorded::Done { outcome }) => return Ok(Answer::Got(Some(outcome))),
-                // It never started although it was sent: the next attempt at the run resolves it anew.
-                Answer::Got(wire::Recorded::Absent) => return Err(Error::Cut("a call was cut before it started")),
-                Answer::Got(wire::Recorded::Unknown) => return Ok(Answer::Got(None)),
-                Answer::Got(wire::Recorded::Running) if self.left() <= Duration::from_millis(1) => return Ok(Answer::Got(None)),
-                Answer::Got(wire::Recorded::Running) => {}
-                Answer::Refused(why) => return Ok(Answer::Refused(why)),
-                Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
-            }
+            return Ok(found);
         }
     }
 
@@ -317,7 +274,7 @@ impl Driver {
                 Err(SessionError::Lost(why)) => self.stream_lost(&why),
                 Err(SessionError::Timeout) => self.stream_lost("no answer in time"),
                 Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
-                Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
+                Err(SessionError::Fenced) => return Err(fenced()),
             }
         }
     }
@@ -352,7 +309,7 @@ impl Driver {
                     self.attached = Some(Attached { session: Arc::new(session), handles: BTreeMap::new() });
                     return Ok(None);
                 }
-                Err(SessionError::Fenced) => return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned())),
+                Err(SessionError::Fenced) => return Err(fenced()),
                 Err(SessionError::Refused { message, .. }) => return Ok(Some((EndReason::SandboxUnavailable, message))),
                 Err(SessionError::Lost(why)) => why,
                 Err(SessionError::Timeout) => "no answer in time".to_owned(),

@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::crash;
-use super::sandbox::job_name;
 use crate::cluster::apply_status;
 use crate::context::Context;
 use crate::error::Error;
+use crate::sandbox::job_name;
 use crate::telemetry::{Event as _, ReconcileFailed, StatusWritten};
 
 /// Between two writes of one run's status.

@@ -13,9 +13,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource as _, ResourceExt as _};
-use reeve_core::Digest;
 use reeve_api::{AgentRun, label};
 use reeve_core::journal::SandboxShape;
+use reeve_core::{Digest, names};
 
 /// The container that serves the tools.
 pub const CONTAINER: &str = "sandbox";
@@ -67,6 +67,11 @@ pub struct InvalidSandbox {
     field: &'static str,
     expected: &'static str,
     found: String,
+}
+
+/// The deterministic name of a run's only Job.
+pub fn job_name(run: &AgentRun) -> String {
+    names::join(&[&run.name_any()], names::MAX_JOB)
 }
 
 /// The Job of a sandbox. The same spec always makes the same Job.
