@@ -20,6 +20,14 @@ pub enum Error {
     /// Started as root.
     #[error("expected a user other than root, found uid 0. Root passes file permissions and process limits; run the sandbox as uid 65532")]
     Root,
+    /// Called too late.
+    #[error(
+        "expected one thread when the launcher starts, found {found}: a fork would copy the locks of the others. Call `serve` before any runtime"
+    )]
+    Threads {
+        /// How many there are.
+        found: usize,
+    },
     /// The MCP server ended without being asked to.
     #[error("the tool server ended unexpectedly ({how}); every process was ended")]
     ServerDied {

@@ -32,7 +32,7 @@ pub(crate) const MAX_REQUEST_FDS: usize = 32;
 /// Returns when the operator asked for the end (`reeve/shutdown`); by then every process is dead.
 ///
 /// # Errors
-/// [`Error::Degraded`] and [`Error::Root`] before anything starts; [`Error::ServerDied`] and [`Error::Terminated`] when it did not end by
+/// [`Error::Degraded`], [`Error::Root`] and [`Error::Threads`] before anything starts; [`Error::ServerDied`] and [`Error::Terminated`] when it did not end by
 /// the operator's word, with every process dead too.
 pub fn serve(options: ServeOptions) -> Result<(), Error> {
     let abi = kernel::landlock_abi();
@@ -41,6 +41,10 @@ pub fn serve(options: ServeOptions) -> Result<(), Error> {
     }
     if rustix::process::geteuid().is_root() {
         return Err(Error::Root);
+    }
+    let threads = std::fs::read_dir("/proc/self/task").map_err(Error::io("counting threads"))?.count();
+    if threads != 1 {
+        return Err(Error::Threads { found: threads });
     }
     let own_program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(Error::errno("opening /proc/self/exe"))?;
