@@ -5,7 +5,8 @@ use std::process::Command as HostCommand;
 
 use reeve_core::Digest;
 use reeve_core::journal::{Row, Seq};
-use reeve_tests::{FakeModel, World, call, deadline, finish, reeve};
+use reeve_api::{AgentRun, PolicySet};
+use reeve_tests::{FakeModel, Gate, Start, World, call, deadline, finish, reeve};
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
@@ -161,7 +162,7 @@ async fn rewrite(connection: &mut SqliteConnection, from: u64) {
 }
 
 /// The head in a run's status, as a person saves it.
-async fn anchor(world: &World, run: &reeve_api::AgentRun) -> PathBuf {
+async fn anchor(world: &World, run: &AgentRun) -> PathBuf {
     let head = run.status.as_ref().and_then(|status| status.journal.clone()).unwrap();
     let path = world.folder().join("heads.json");
     let heads = json!([{"stream": run.metadata.uid, "seq": head.seq, "hash": head.hash}]);
@@ -227,27 +228,72 @@ impl Drop for Disk {
     }
 }
 
+/// A model that has one run write a file when the gate opens, and others do nothing.
+async fn halted_by(gate: &Gate) -> FakeModel {
+    let write = call("fs.write", json!({"path": "a.txt", "content": "a\n"})).held_by(gate);
+    FakeModel::lanes([("Halted", vec![write, call("git.commit", json!({"message": "a"})), finish("Done.")]), ("", vec![finish("Nothing to do.")])]).await
+}
+
 #[tokio::test]
-async fn with_a_full_disk_nothing_happens_until_there_is_room() {
-    World::scenario("full", async |world| {
-        let disk = Disk::of_two_mebibytes(world.folder().join("small"));
-        let model = FakeModel::playing([finish("Nothing to do.")]).await;
+async fn while_the_journal_cannot_be_written_nothing_happens_and_readiness_says_why() {
+    World::scenario("unwritable", async |world| {
+        let gate = Gate::default();
+        let model = halted_by(&gate).await;
         world.agents_ask(&model).await;
-        let operator = world.operator_with(reeve_tests::Start { data: Some(disk.0.clone()), ..Default::default() }).await;
-        let profile = |profile: &reeve_api::AgentProfile| profile.status.is_some();
-        world.wait::<reeve_api::AgentProfile>("default", "looked at", profile).await;
+        let operator = world.operator().await;
+        world.run("halted", json!({"objective": "Halted half-way."})).await;
+        gate.reached().await;
         assert!(get(&operator.http, "/readyz").await.starts_with("HTTP/1.1 200"));
-        disk.fill();
-        world.run("waits", json!({"workspace": {"inline": {"files": [{"path": "a.txt", "content": "a\n"}]}}})).await;
-        let message = world.not_ready("waits").await;
-        assert!(message.contains("space") || message.contains("full"), "{message}");
+
+        // Someone else holds the database, as a backup that hangs would.
+        let mut other = SqliteConnectOptions::new().filename(world.database()).connect().await.unwrap();
+        run(&mut other, "BEGIN IMMEDIATE").await;
+        gate.open();
+        let message = world.run_is("halted", "JournalUnavailable").await;
+        assert!(message.contains("locked"), "{message}");
         let ready = get(&operator.http, "/readyz").await;
         assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("journal"), "{ready}");
-        assert!(world.jobs().await.is_empty() && model.requests() == 0, "nothing happens that cannot be journaled");
+        assert!(!world.exec(&["ls", "/workspace"]).await.contains("a.txt"), "a tool ran whose intent is not journaled");
+        world.run("waits", json!({})).await;
+        let message = world.run_is("waits", "JournalUnavailable").await;
+        assert!(message.contains("locked"), "{message}");
+        assert_eq!(world.jobs().await.len(), 1, "no sandbox is made whose intent is not journaled");
+
+        run(&mut other, "ROLLBACK").await;
+        other.close().await.unwrap();
+        for name in ["halted", "waits"] {
+            world.succeeded(name).await;
+        }
+        assert!(get(&operator.http, "/readyz").await.starts_with("HTTP/1.1 200"), "what can be journaled again, is done again");
+        world.verify().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing() {
+    World::scenario("full", async |world| {
+        let disk = Disk::of_two_mebibytes(world.folder().join("small"));
+        let gate = Gate::default();
+        let model = halted_by(&gate).await;
+        world.agents_ask(&model).await;
+        let _operator = world.operator_with(Start { data: Some(disk.0.clone()), ..Start::default() }).await;
+        world.run("halted", json!({"objective": "Halted half-way."})).await;
+        gate.reached().await;
+        disk.fill();
+        gate.open();
+        let message = world.run_is("halted", "JournalUnavailable").await;
+        assert!(message.contains("full") || message.contains("space"), "{message}");
+        world.run("waits", json!({})).await;
+        let message = world.not_ready("waits").await;
+        assert!(message.contains("full") || message.contains("space"), "{message}");
+
         disk.make_room();
-        world.look_again::<reeve_api::AgentRun>("waits").await;
-        let ended = world.run_ended("waits").await;
-        assert!(ended.succeeded, "{}: {}", ended.reason, ended.message);
+        for name in ["halted", "waits"] {
+            world.look_again::<AgentRun>(name).await;
+            let ended = world.run_ended(name).await;
+            assert!(ended.succeeded, "{name}: {}: {}", ended.reason, ended.message);
+        }
         let (yes, said) = verified(&disk.0.join("journal.db"), None).await;
         assert!(yes, "{said}");
     })
@@ -271,7 +317,7 @@ async fn a_data_directory_that_is_none_ends_the_operator_with_the_reason() {
     World::scenario("no-data", async |world| {
         let file = world.folder().join("a-file");
         std::fs::write(&file, "this is no directory").unwrap();
-        let operator = world.operator_with(reeve_tests::Start { data: Some(file.clone()), ..Default::default() }).await;
+        let operator = world.operator_with(Start { data: Some(file.clone()), ..Start::default() }).await;
         let status = operator.ended().await;
         assert!(!status.success());
         operator.says("a-file").await;
@@ -279,7 +325,7 @@ async fn a_data_directory_that_is_none_ends_the_operator_with_the_reason() {
         let foreign = world.folder().join("foreign");
         std::fs::create_dir(&foreign).unwrap();
         std::fs::write(foreign.join("journal.db"), "this is no journal, but someone may want it").unwrap();
-        let operator = world.operator_with(reeve_tests::Start { data: Some(foreign.clone()), ..Default::default() }).await;
+        let operator = world.operator_with(Start { data: Some(foreign.clone()), ..Start::default() }).await;
         assert!(!operator.ended().await.success());
         operator.says("no SQLite database").await;
         assert!(std::fs::read_to_string(foreign.join("journal.db")).unwrap().contains("someone may want it"), "it was not touched");
@@ -291,11 +337,11 @@ async fn a_data_directory_that_is_none_ends_the_operator_with_the_reason() {
 async fn a_journal_has_one_writer() {
     World::scenario("one-writer", async |world| {
         let first = world.operator().await;
-        let is_there = |set: &reeve_api::PolicySet| set.status.is_some();
-        world.wait::<reeve_api::PolicySet>("default", "active", is_there).await;
-        let second = world.operator_with(reeve_tests::Start { identity: "second".to_owned(), ..Default::default() }).await;
+        let is_there = |set: &PolicySet| set.status.is_some();
+        world.wait::<PolicySet>("default", "active", is_there).await;
+        let second = world.operator_with(Start { identity: "second".to_owned(), ..Start::default() }).await;
         assert!(!second.ended().await.success());
-        second.says("in use").await;
+        second.says("there can be one writer").await;
         assert!(first.stop().await.success());
     })
     .await;

@@ -155,7 +155,8 @@ async fn an_image_that_cannot_be_pulled_ends_the_run_as_unavailable() {
         let patch = json!({"spec": {"sandbox": {"image": "localhost:1/no/such-image:1"}}});
         world.patch::<reeve_api::AgentProfile>("default", patch).await.unwrap();
         let _operator = world.operator().await;
-        world.run("unpulled", json!({})).await;
+        // A registry gets a minute to come back; this run has less.
+        world.run("unpulled", json!({"limits": {"seconds": 20}})).await;
         let message = world.failed("unpulled", "SandboxUnavailable").await;
         assert!(message.contains("localhost:1/no/such-image:1"), "{message}");
         assert_eq!(model.requests(), 0);
@@ -175,7 +176,7 @@ async fn a_namespace_without_room_ends_the_run_as_unavailable_or_says_what_it_wa
         world.run("crowded", json!({"limits": {"seconds": 20}})).await;
         let ended = world.run_ended("crowded").await;
         assert!(["SandboxUnavailable", "DeadlineExceeded"].contains(&ended.reason.as_str()), "{}: {}", ended.reason, ended.message);
-        assert!(ended.message.contains("quota") || ended.reason == "DeadlineExceeded", "{}", ended.message);
+        assert!(ended.message.contains("made no Pod") || ended.message.contains("quota"), "{}", ended.message);
     })
     .await;
 }

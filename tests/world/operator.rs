@@ -85,7 +85,7 @@ impl Operator {
             .args(["--http-address", &http])
             .args(["--sandbox-installer-image", &cluster::reeve_image()])
             .args(["--identity", &format!("{}-{}", site.namespace, start.identity)])
-            .args(["--log-format", "text", "--log", "info,reeve_operator=debug"])
+            .args(["--log-format", "text", "--log", "info,rmcp=warn"])
             .env("KUBECONFIG", &site.kubeconfig)
             .env("NO_COLOR", "1")
             .env_remove("REEVE_CRASH_AT")
