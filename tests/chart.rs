@@ -5,8 +5,9 @@ use std::process::Output;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
-use reeve_tests::{Cluster, World, repository, run_to_end, yaml_all};
-use serde_json::Value;
+use reeve_api::{AgentProfile, Goal, ModelProvider};
+use reeve_tests::{Cluster, World, random_name, repository, run_to_end, sandbox_image, yaml_all};
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 fn chart() -> PathBuf {
@@ -132,4 +133,48 @@ async fn the_operators_rights_are_no_more_than_the_runs_of_these_tests_need() {
         }
     })
     .await;
+}
+
+const TRANSCRIPT: &str = r#"
+version: 1
+match: position
+lanes:
+  planner:
+  - toolCalls: [{name: finish, arguments: {summary: One task., tasks: [{name: say-hello, description: Write hello.txt.}]}}]
+  say-hello:
+  - toolCalls: [{name: fs.write, arguments: {path: hello.txt, content: "hello\n"}}]
+  - toolCalls: [{name: git.commit, arguments: {message: Say hello}}]
+  - toolCalls: [{name: finish, arguments: {summary: Done.}}]
+"#;
+
+#[tokio::test]
+async fn the_installed_operator_reaches_a_goal_and_the_plugin_shows_what_it_did() {
+    let admin = Cluster::connect().await.admin_in("reeve-e2e");
+    let name = format!("hello-{}", random_name());
+    admin.config_map(&name, "transcript.yaml", TRANSCRIPT).await;
+    let transcript = json!({"configMapKeyRef": {"name": name, "key": "transcript.yaml"}});
+    let route = json!([{"providerRef": {"name": name}, "model": "any"}]);
+    let object =
+        |kind: &str, spec: Value| json!({"apiVersion": "reeve.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    admin.put(&object("ModelProvider", json!({"kind": "recorded", "transcript": transcript, "models": [{"name": "any"}]}))).await;
+    admin.put(&object("AgentProfile", json!({"routes": {"planner": route, "coder": route}, "sandbox": {"image": sandbox_image()}}))).await;
+    let acceptance = json!({"commands": [{"argv": ["grep", "-q", "hello", "hello.txt"]}]});
+    admin
+        .put(&object("Goal", json!({"objective": "There is a file hello.txt.", "profileRef": {"name": name}, "acceptance": acceptance})))
+        .await;
+    admin.reached(&name).await;
+
+    let trace = plugin(&["trace", &format!("{name}-task-say-hello"), "--namespace", "reeve-e2e"]).await;
+    assert!(["fs.write", "git.commit", "run.finished"].iter().all(|words| trace.contains(words)), "{trace}");
+    let patch = plugin(&["artifact", &name, "--namespace", "reeve-e2e"]).await;
+    assert!(patch.contains("+hello"), "{patch}");
+    admin.delete::<Goal>(&name).await;
+    admin.delete::<AgentProfile>(&name).await;
+    admin.delete::<ModelProvider>(&name).await;
+}
+
+async fn plugin(arguments: &[&str]) -> String {
+    let output = run_to_end(Command::new(repository().join(".cache/bin/kubectl-reeve")).args(arguments)).await;
+    assert!(output.status.success(), "kubectl reeve {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -94,13 +94,11 @@ async fn a_set_of_the_namespace_narrows_and_a_bad_edit_leaves_the_one_before_in_
                 .is_some_and(|status| status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
         };
         let good = world.wait::<PolicySet>("narrow", "Ready", ready).await.status.unwrap().active_digest;
-        for (bad, words) in
-            [
+        for (bad, words) in [
             ("permit (principal, action, resource);", "@id"),
             ("@id(\"open\") permit (principal, action, resource", "unexpected end"),
             ("@id(\"dragons\") permit (principal is Dragon, action, resource);", "Dragon"),
-        ]
-        {
+        ] {
             world.put(&policy_set("narrow", bad)).await;
             let generation = world.api::<PolicySet>().get("narrow").await.unwrap().metadata.generation;
             let told = |set: &PolicySet| set.status.as_ref().is_some_and(|status| status.observed_generation == generation);

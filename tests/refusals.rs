@@ -36,21 +36,14 @@ fn expanded(value: &Value) -> Value {
     }
 }
 
+/// Puts a value at a JSON pointer; objects on the way are made.
 fn set(object: &mut Value, pointer: &str, value: &Value) {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
     let mut place = object;
     for step in parent.split('/').skip(1) {
-        place = match place {
-            Value::Array(items) => &mut items[step.parse::<usize>().unwrap()],
-            other => other.as_object_mut().unwrap().entry(step).or_insert_with(|| json!({})),
-        };
+        place = place.as_object_mut().unwrap().entry(step).or_insert_with(|| json!({}));
     }
-    match place {
-        Value::Array(items) => items[field.parse::<usize>().unwrap()] = expanded(value),
-        other => {
-            other.as_object_mut().unwrap().insert(field.to_owned(), expanded(value));
-        }
-    }
+    place.as_object_mut().unwrap().insert(field.to_owned(), expanded(value));
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tokio::process::Command;
 
+use super::Person;
+
 /// Where `hack/test` installs the chart.
 pub(crate) const CHART_NAMESPACE: &str = "reeve-system";
 /// The chart's ServiceAccount: whom admission knows as the operator.
@@ -49,6 +51,11 @@ impl Cluster {
         let version = client.apiserver_version().await;
         version.unwrap_or_else(|error| panic!("no cluster answers ({error}); run ./hack/up first"));
         Cluster { kubeconfig, client }
+    }
+
+    /// The admin, in this namespace.
+    pub fn admin_in(&self, namespace: &str) -> Person {
+        Person { client: self.client.clone(), namespace: namespace.to_owned() }
     }
 
     /// As this user, with no rights but those that are bound to the name.
@@ -100,7 +107,7 @@ pub(crate) fn reeve_image() -> String {
 }
 
 /// The image that tools run in.
-pub(crate) fn sandbox_image() -> String {
+pub fn sandbox_image() -> String {
     std::env::var("REEVE_SANDBOX_IMAGE").unwrap_or_else(|_| "localhost/reeve-sandbox:dev".to_owned())
 }
 

@@ -48,7 +48,8 @@ impl World {
             let (mut out, mut error) = (String::new(), String::new());
             let (mut stdout, mut stderr) = (process.stdout().unwrap(), process.stderr().unwrap());
             let (read_out, read_error) = tokio::join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut error));
-            (read_out.unwrap(), read_error.unwrap());
+            read_out.unwrap();
+            read_error.unwrap();
             let status = process.take_status().unwrap().await.expect("the API server says how it ended");
             assert_eq!(status.status.as_deref(), Some("Success"), "{command:?} in {pod}: {status:?}\n{out}{error}");
             out

@@ -21,7 +21,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use cluster::{Cluster, deadline, reeve, repository, run_to_end};
+pub use cluster::{Cluster, deadline, reeve, repository, run_to_end, sandbox_image};
 pub use journal::Rows;
 pub use model::{FakeModel, Gate, Turn, call, calls, finish, says, status};
 pub use operator::{Operator, Start};
@@ -55,7 +55,7 @@ impl World {
     /// Runs a test in a world of its own and takes the world away afterwards (unless `KEEP=1`). A failure shows what the operators said.
     pub async fn scenario(name: &str, test: impl AsyncFnOnce(&World)) {
         let world = World::new(name).await;
-        let outcome = AssertUnwindSafe(test(&world)).catch_unwind().await;
+        let outcome = AssertUnwindSafe(Box::pin(test(&world))).catch_unwind().await;
         if outcome.is_err() {
             world.explain().await;
         }
@@ -67,8 +67,7 @@ impl World {
 
     async fn new(name: &str) -> World {
         let cluster = Cluster::connect().await;
-        let random: String = std::iter::repeat_with(fastrand::lowercase).take(6).collect();
-        let namespace = format!("t-{name}-{random}");
+        let namespace = format!("t-{name}-{}", random_name());
         let admin = Person { client: cluster.client.clone(), namespace: namespace.clone() };
         let folder = tempfile::Builder::new().prefix("reeve-test-").tempdir().unwrap();
         let site = Site { namespace, kubeconfig: folder.path().join("kubeconfig"), data: folder.path().join("data") };
@@ -124,7 +123,11 @@ impl World {
     /// Another person, who may do only this here: `(group, resource, verbs)`.
     pub async fn user(&self, name: &str, rules: &[(&str, &str, &[&str])]) -> Person {
         self.grant(name, rules).await;
-        Person { client: self.cluster.impersonate(name).await, namespace: self.namespace.clone() }
+        let person = Person { client: self.cluster.impersonate(name).await, namespace: self.namespace.clone() };
+        for rule in rules {
+            person.wait_for_right(rule).await;
+        }
+        person
     }
 
     /// Starts an operator with the rights of the chart's.
@@ -180,6 +183,11 @@ impl World {
         self.put(&json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "Goal", "metadata": {"name": name}, "spec": merged(usual, &fields)}))
             .await;
     }
+}
+
+/// Six letters that no other test has.
+pub fn random_name() -> String {
+    std::iter::repeat_with(fastrand::lowercase).take(6).collect()
 }
 
 /// An AgentRun of role Coder with these fields beside or instead of the usual ones.

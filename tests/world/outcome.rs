@@ -58,7 +58,7 @@ pub(crate) fn ready(conditions: &[Condition]) -> (String, String) {
     ready.map(|ready| (ready.reason.clone(), ready.message.clone())).unwrap_or_default()
 }
 
-impl World {
+impl Person {
     /// Waits by watch until the object is there and the condition holds.
     pub async fn wait<K: Until>(&self, name: &str, what: &str, condition: impl Fn(&K) -> bool) -> K
     where
@@ -108,6 +108,24 @@ impl World {
         Ended { succeeded: status.phase == Some(AgentRunPhase::Succeeded), reason, message, object: run }
     }
 
+    /// Waits for the Goal's end.
+    pub async fn goal_ended(&self, name: &str) -> Ended<Goal> {
+        let ended = |goal: &Goal| goal.status.as_ref().and_then(|status| status.phase).is_some_and(GoalPhase::is_final);
+        let goal = self.wait::<Goal>(name, "ended", ended).await;
+        let status = goal.status.clone().unwrap();
+        let (reason, message) = ready(&status.conditions);
+        Ended { succeeded: status.phase == Some(GoalPhase::Succeeded), reason, message, object: goal }
+    }
+
+    /// Waits for the Goal's end, which must be a good one.
+    pub async fn reached(&self, name: &str) -> Goal {
+        let ended = self.goal_ended(name).await;
+        assert!(ended.succeeded, "goal {name} ended {}: {}", ended.reason, ended.message);
+        ended.object
+    }
+}
+
+impl World {
     /// Waits for the run's end, which must be a good one.
     pub async fn succeeded(&self, name: &str) -> AgentRun {
         let ended = self.run_ended(name).await;
@@ -126,22 +144,6 @@ impl World {
             self.journal(name).await
         );
         ended.message
-    }
-
-    /// Waits for the Goal's end.
-    pub async fn goal_ended(&self, name: &str) -> Ended<Goal> {
-        let ended = |goal: &Goal| goal.status.as_ref().and_then(|status| status.phase).is_some_and(GoalPhase::is_final);
-        let goal = self.wait::<Goal>(name, "ended", ended).await;
-        let status = goal.status.clone().unwrap();
-        let (reason, message) = ready(&status.conditions);
-        Ended { succeeded: status.phase == Some(GoalPhase::Succeeded), reason, message, object: goal }
-    }
-
-    /// Waits for the Goal's end, which must be a good one.
-    pub async fn reached(&self, name: &str) -> Goal {
-        let ended = self.goal_ended(name).await;
-        assert!(ended.succeeded, "goal {name} ended {}: {}", ended.reason, ended.message);
-        ended.object
     }
 
     /// UID of a run.
@@ -198,7 +200,9 @@ impl World {
     pub async fn sandbox_ended(&self, rows: &Rows) {
         let ready = rows.events().into_iter().find_map(|event| if let Event::SandboxReady(ready) = event { Some(ready) } else { None });
         let pod = ready.unwrap_or_else(|| panic!("the run had no sandbox\n{rows}")).pod;
-        let ended = |pod: Option<&Pod>| pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref()).is_none_or(|phase| phase == "Succeeded" || phase == "Failed");
+        let ended = |pod: Option<&Pod>| {
+            pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref()).is_none_or(|phase| phase == "Succeeded" || phase == "Failed")
+        };
         wait::<Pod>(self, &pod, "ended", ended).await;
     }
 

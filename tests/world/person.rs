@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -149,6 +150,32 @@ impl Person {
         };
         self.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
     }
+
+    /// Waits until the server, which reads its roles from a cache, lets this person do what was granted.
+    pub(crate) async fn wait_for_right(&self, (group, resource, verbs): &(&str, &str, &[&str])) {
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let (resource, subresource) =
+            resource.split_once('/').map_or((*resource, None), |(resource, part)| (resource, Some(part.to_owned())));
+        let asked = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(ResourceAttributes {
+                    group: Some((*group).to_owned()),
+                    namespace: Some(self.namespace.clone()),
+                    resource: Some(resource.to_owned()),
+                    subresource,
+                    verb: verbs.first().map(|verb| (*verb).to_owned()),
+                    ..ResourceAttributes::default()
+                }),
+                non_resource_attributes: None,
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let granted =
+            async { while !reviews.create(&PostParams::default(), &asked).await.unwrap().status.is_some_and(|status| status.allowed) {} };
+        tokio::time::timeout(super::deadline(), granted)
+            .await
+            .unwrap_or_else(|_| panic!("{group}/{resource} was granted and is not in force"));
+    }
 }
 
 fn named(name: &str) -> kube::core::ObjectMeta {
@@ -157,8 +184,5 @@ fn named(name: &str) -> kube::core::ObjectMeta {
 
 /// What the server said, without the dump of its status.
 pub(crate) fn message(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
+    if let kube::Error::Api(status) = error { status.message.clone() } else { error.to_string() }
 }
