@@ -23,7 +23,14 @@ fn turns() -> Vec<Turn> {
 /// Drives a run through the points, one operator after the other, and holds that nothing was lost or done twice.
 async fn survives(name: &str, points: &[&str]) {
     World::scenario(name, async |world| {
-        let model = FakeModel::playing(turns()).await;
+        let gate = Gate::default();
+        let mut script = turns();
+        // Past the last answer the sandbox goes, and its ledger with it.
+        let to_the_end = points.iter().any(|point| point.contains("checkpoint"));
+        if !to_the_end {
+            script[3] = script[3].clone().held_by(&gate);
+        }
+        let model = FakeModel::playing(script).await;
         world.agents_ask(&model).await;
         world.run("crashed", json!({})).await;
         for point in points {
@@ -31,9 +38,26 @@ async fn survives(name: &str, points: &[&str]) {
             operator.killed().await;
         }
         let _operator = world.operator().await;
+        if !to_the_end {
+            gate.reached().await;
+            ledger_holds(world).await;
+            gate.open();
+        }
         holds(world, points.len()).await;
     })
     .await;
+}
+
+/// By the sandbox's own ledger, each call started once and ended once.
+async fn ledger_holds(world: &World) {
+    let ledger = world.exec(&["cat", "/reeve/ledger/calls.jsonl"]).await;
+    let facts: Vec<Value> = ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let keys = |fact: &str| facts.iter().filter(|line| line["fact"] == fact).filter_map(|line| line["key"].as_str()).collect::<Vec<_>>();
+    let (started, done) = (keys("started"), keys("done"));
+    let mut once = started.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!((started.len(), once.len(), done.len()), (4, 4, 4), "three lines and a commit, each once:\n{ledger}");
 }
 
 async fn holds(world: &World, crashes: usize) {
