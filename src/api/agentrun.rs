@@ -122,9 +122,9 @@ pub struct RunLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 5000))]
     pub tool_calls: Option<i32>,
-    /// Bytes that tools may give back to the model. Default 4194304.
+    /// Bytes that the conversation may grow to: what tools give back, and what the model answers. Default 4194304.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1024, max = 268435456))]
+    #[schemars(range(min = 1024, max = 16777216))]
     pub output_bytes: Option<i64>,
 }
 
@@ -222,7 +222,7 @@ pub struct UsageStatus {
     pub tool_calls: i64,
     /// Tool calls that policy denied.
     pub denied_calls: i64,
-    /// Bytes given back to the model.
+    /// Bytes of the conversation: what tools gave back, and what the model answered.
     pub output_bytes: i64,
 }
 

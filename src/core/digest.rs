@@ -112,7 +112,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_digest_is_refused() {
-        for text in ["", "sha256:", "sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD", "md5:00", &"sha256:é".repeat(9)] {
+        for text in
+            ["", "sha256:", "sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD", "md5:00", &"sha256:é".repeat(9)]
+        {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }

@@ -12,10 +12,10 @@ pub const CEILING_MAX_SECONDS: u32 = 86_400;
 pub const DEFAULT_MAX_TOOL_CALLS: u32 = 200;
 /// The most tool calls a spec may ask for.
 pub const CEILING_MAX_TOOL_CALLS: u32 = 5_000;
-/// Bytes that tools may give back to the model over a run's life when its spec names none: about a million tokens.
+/// Bytes that a run's conversation may grow to when its spec names none: about a million tokens.
 pub const DEFAULT_MAX_OUTPUT_BYTES: u64 = 4 * 1024 * 1024;
-/// The most output bytes a spec may ask for.
-pub const CEILING_MAX_OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
+/// The most output bytes a spec may ask for: several times what any model reads at once, and ten such runs fit the operator's memory.
+pub const CEILING_MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 /// The same call with the same arguments this often in a row ends the run: a third answer would be no different.
 pub const IDENTICAL_CALLS_IN_A_ROW: u32 = 3;
 /// Model answers in a row that call no tool, or none that can be understood, before the run ends.

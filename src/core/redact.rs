@@ -8,21 +8,24 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::journal::{Event, ModelAnswered};
+use crate::model::Arguments;
+
 /// What stands where a secret stood.
 pub const MASK: &str = "[redacted]";
 
 /// Values shorter than this are not masked by value: they would blank out ordinary text.
-const SHORTEST_VALUE: usize = 6;
+const SHORTEST_VALUE: usize = 8;
 
 /// Token shapes that are secrets wherever they occur: their publishers gave them a prefix for this purpose.
 static SHAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         // Not within a word, or every `task-…` and `risk-…` would be one.
-        r"(?:\b{start-half}|_)sk-[A-Za-z0-9_-]{20,}",                // OpenAI, Anthropic
+        r"(?:\b{start-half}|_)sk-[A-Za-z0-9_-]{20,}",                    // OpenAI, Anthropic
         r"|\bgh[pousr]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9_]{60,}", // GitHub
-        r"|\bglpat-[A-Za-z0-9_-]{20,}",                                // GitLab
-        r"|\bAKIA[0-9A-Z]{16}",                                        // AWS access key id
-        r"|\bxox[abpsr]-[A-Za-z0-9-]{10,}",                            // Slack
+        r"|\bglpat-[A-Za-z0-9_-]{20,}",                                  // GitLab
+        r"|\bAKIA[0-9A-Z]{16}",                                          // AWS access key id
+        r"|\bxox[abpsr]-[A-Za-z0-9-]{10,}",                              // Slack
         r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}", // JWT
         r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
     ))
@@ -66,13 +69,70 @@ impl Redactor {
         }
     }
 
-    /// The value with every string in it cleaned, keys of objects included.
+    /// The event with every free text in it cleaned: what people, models and tools wrote.
+    ///
+    /// Guarantees: names, UIDs, keys, digests and tags stay as they are, whatever values are to be hidden, so an event keeps its kind, its
+    /// form and its place in the fold.
+    pub fn event(&self, mut event: Event) -> Event {
+        match &mut event {
+            Event::RunStarted(started) => {
+                let spec = &mut started.spec;
+                self.clean([&mut spec.objective, &mut spec.system_prompt]);
+                self.clean(spec.commands.iter_mut().flat_map(|command| &mut command.argv));
+            }
+            Event::ModelResponse(ModelAnswered::Answer { response, .. }) => {
+                self.clean([&mut response.text, &mut response.model]);
+                for call in &mut response.tool_calls {
+                    self.clean([&mut call.id, &mut call.name]);
+                    match &mut call.arguments {
+                        Arguments::Json(value) => *value = self.value(value),
+                        Arguments::Invalid(text) => self.clean([text]),
+                    }
+                }
+            }
+            Event::ModelResponse(ModelAnswered::Failure { message, .. }) => self.clean([message]),
+            Event::ThoughtSummary { text } => self.clean([text]),
+            Event::ToolRequested(asked) => {
+                asked.arguments = self.value(&asked.arguments);
+                if let Some(canonical) = &mut asked.canonical {
+                    canonical.arguments = self.value(&canonical.arguments);
+                    self.clean(&mut canonical.argv);
+                }
+            }
+            Event::PolicyDecision(judgement) => self.clean([&mut judgement.reason]),
+            Event::ToolResult(ended) => self.clean([&mut ended.content]),
+            Event::Reflect(reflection) => self.clean(&mut reflection.advice),
+            Event::RunFinished(finished) => {
+                self.clean([&mut finished.message]);
+                self.clean(finished.tasks.iter_mut().map(|task| &mut task.description));
+            }
+            Event::SandboxRequested(_)
+            | Event::SandboxReady(_)
+            | Event::WorkspaceRequested { .. }
+            | Event::WorkspaceLoaded(_)
+            | Event::ModelRequest(_)
+            | Event::CheckpointRequested { .. }
+            | Event::Checkpoint(_)
+            | Event::RunSuspended {}
+            | Event::RunResumed {}
+            | Event::PolicyActivated(_) => {}
+        }
+        event
+    }
+
+    fn clean<'a>(&self, texts: impl IntoIterator<Item = &'a mut String>) {
+        for text in texts {
+            *text = self.text(text);
+        }
+    }
+
+    /// The value with every string in it cleaned. Keys of objects are names, and stay.
     pub fn value(&self, value: &Value) -> Value {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
             Value::String(text) => Value::String(self.text(text)),
             Value::Array(items) => Value::Array(items.iter().map(|item| self.value(item)).collect()),
-            Value::Object(fields) => Value::Object(fields.iter().map(|(key, value)| (self.text(key), self.value(value))).collect()),
+            Value::Object(fields) => Value::Object(fields.iter().map(|(key, value)| (key.clone(), self.value(value))).collect()),
         }
     }
 }
@@ -88,6 +148,17 @@ mod tests {
         let text = redactor.text(&format!("a hunter2-hunter2-long b hunter2-hunter2 c {aws} d sk-{}", "x".repeat(30)));
         assert_eq!(text, "a [redacted] b [redacted] c [redacted] d [redacted]");
         assert_eq!(redactor.text(&text), text);
+    }
+
+    #[test]
+    fn a_secret_that_is_a_name_changes_no_kind_and_no_key() {
+        use crate::journal::{Observation, ToolEnded};
+        let ended = |content: &str| {
+            let (key, call_id) = ("tool.result/1/0".to_owned(), "observation".to_owned());
+            Event::ToolResult(ToolEnded { key, call_id, observation: Observation::Answered, content: content.to_owned() })
+        };
+        let redactor = Redactor::new(["tool.result", "observation", "answered", "content-of-it"].map(str::to_owned));
+        assert_eq!(redactor.event(ended("content-of-it")), ended(MASK));
     }
 
     #[test]

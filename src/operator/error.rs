@@ -1,6 +1,7 @@
 //! What can go wrong in the operator, and what then happens.
 
 use reeve_core::class::Class;
+use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_store::StoreError;
 
 use crate::cluster::{LeaseError, WriteError, classify};
@@ -32,6 +33,20 @@ pub enum Error {
     /// The stream to a sandbox was cut at a moment after which only a new attempt at the run knows more.
     #[error("{0}")]
     Cut(&'static str),
+    /// The API server did not answer what a step needs.
+    #[error("{0}")]
+    Unanswered(String),
+    /// A run's journal has fewer rows than its status says.
+    #[error("{0}")]
+    JournalLost(String),
+    /// An event is larger than a journal row may be. Nothing of it was taken in.
+    #[error("a {kind} of {bytes} bytes does not fit the journal; the most is {}", MAX_EVENT_BODY_BYTES)]
+    TooLarge {
+        /// Kind of the event.
+        kind: &'static str,
+        /// Size of its body.
+        bytes: usize,
+    },
     /// Configuration that cannot work.
     #[error("{0}")]
     Config(String),
@@ -53,8 +68,8 @@ impl Error {
             Error::Write(error) => error.class(),
             Error::Lease(error) => error.class(),
             Error::Store(error) => error.class(),
-            Error::Config(_) | Error::Unreadable(_) => Class::Invalid,
-            Error::Stopping(_) | Error::Cut(_) => Class::Transient,
+            Error::Config(_) | Error::Unreadable(_) | Error::TooLarge { .. } | Error::JournalLost(_) => Class::Invalid,
+            Error::Stopping(_) | Error::Cut(_) | Error::Unanswered(_) => Class::Transient,
             Error::Fenced(_) => Class::Conflict,
             Error::Bug(_) => Class::Bug,
         }

@@ -19,6 +19,7 @@ mod config;
 mod context;
 mod controllers;
 mod error;
+mod gone;
 mod policies;
 mod providers;
 mod run;

@@ -37,7 +37,7 @@ impl Providers {
         let provider = Api::<ModelProvider>::namespaced(client.clone(), namespace)
             .get_opt(name)
             .await
-            .map_err(|error| NotReady::new("ProviderUnreadable", format!("ModelProvider {name:?} could not be read: {error}.")))?
+            .map_err(|error| NotReady::unanswered("ProviderUnreadable", format!("ModelProvider {name:?} could not be read: {error}.")))?
             .ok_or_else(|| NotReady::new("ProviderNotFound", format!("ModelProvider {name:?} is not there; create it.")))?;
         self.of(client, secrets, namespace, &provider.spec).await
     }
@@ -74,7 +74,7 @@ impl Providers {
                     None => None,
                 };
                 if let Some(key) = &key {
-                    secrets.learn(key);
+                    secrets.learn(namespace, key);
                 }
                 let identity = Digest::of(format!("{base_url}\0{key:?}\0{:?}\0{:?}", spec.timeout_seconds, spec.max_retries));
                 self.kept(identity, || {
@@ -112,7 +112,7 @@ pub(crate) async fn config_map_bytes(client: &Client, namespace: &str, reference
     let map = Api::<ConfigMap>::namespaced(client.clone(), namespace)
         .get_opt(name)
         .await
-        .map_err(|error| NotReady::new("ConfigMapUnreadable", format!("ConfigMap {name:?} could not be read: {error}.")))?
+        .map_err(|error| NotReady::unanswered("ConfigMapUnreadable", format!("ConfigMap {name:?} could not be read: {error}.")))?
         .ok_or_else(|| NotReady::new("ConfigMapNotFound", format!("ConfigMap {name:?} is not there; create it.")))?;
     if let Some(bytes) = map.binary_data.as_ref().and_then(|data| data.get(key)) {
         return Ok(bytes.0.clone());
@@ -144,7 +144,7 @@ async fn secret_key(client: &Client, namespace: &str, reference: &SecretKeyRef, 
                 format!("The operator may not read Secrets of namespace {namespace:?}: add it to the chart's value secretNamespaces.");
             return Err(NotReady::new("SecretForbidden", message));
         }
-        Err(error) => return Err(NotReady::new("SecretUnreadable", format!("Secret {name:?} could not be read: {error}."))),
+        Err(error) => return Err(NotReady::unanswered("SecretUnreadable", format!("Secret {name:?} could not be read: {error}."))),
     };
     let allowed = secret.metadata.annotations.as_ref().and_then(|all| all.get(label::ALLOWED_HOSTS)).cloned().unwrap_or_default();
     let host = authority(base_url);

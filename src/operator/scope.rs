@@ -13,6 +13,14 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    /// Whether a namespace is in this scope.
+    pub(crate) fn covers(&self, namespace: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Namespace(own) => own == namespace,
+        }
+    }
+
     /// The API of a kind in this scope.
     pub(crate) fn api<K>(&self, client: &Client) -> Api<K>
     where

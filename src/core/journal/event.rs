@@ -23,6 +23,8 @@ pub enum Actor {
     Sandbox,
     /// A person, by the name that the API server proved.
     Person(String),
+    /// Whoever changed the object's spec: somebody with the right to, by a name that nobody proved.
+    Spec,
 }
 
 impl std::fmt::Display for Actor {
@@ -32,6 +34,7 @@ impl std::fmt::Display for Actor {
             Actor::Model => f.write_str("model"),
             Actor::Sandbox => f.write_str("sandbox"),
             Actor::Person(name) => write!(f, "person:{name}"),
+            Actor::Spec => f.write_str("spec"),
         }
     }
 }
@@ -364,7 +367,7 @@ pub struct ToolAsked {
     pub key: String,
     /// [`crate::model::ToolCall::id`].
     pub call_id: String,
-    /// The call in canonical form. None where it could not be resolved (an error result follows at once) and for control tools.
+    /// The call in canonical form. None where it could not be resolved: an error result follows at once. A control tool's are its arguments.
     pub canonical: Option<wire::Canonical>,
     /// Name as the model gave it.
     pub name: String,

@@ -23,12 +23,19 @@ pub struct NotReady {
     pub reason: &'static str,
     /// For a person: what is missing and what to do.
     pub message: String,
+    /// Whether nothing is known to be wrong: the cluster did not answer, and may when it is asked again.
+    pub unanswered: bool,
 }
 
 impl NotReady {
     /// A reason and a sentence.
     pub fn new(reason: &'static str, message: impl Into<String>) -> NotReady {
-        NotReady { reason, message: message.into() }
+        NotReady { reason, message: message.into(), unanswered: false }
+    }
+
+    /// The cluster did not answer.
+    pub fn unanswered(reason: &'static str, message: impl Into<String>) -> NotReady {
+        NotReady { reason, message: message.into(), unanswered: true }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::journal::{Observation, PlannedTask, Reflection, RunFinished, SpecSnap
 use crate::limits;
 use crate::model::{Arguments, ModelFailure, ModelRequest, Position, ToolCall};
 use crate::policy::protection;
+use crate::redact::MASK;
 use crate::tool::{Role, ToolName, catalog, wire};
 
 /// The next step of a run. The shell does exactly this and appends what the variant says.
@@ -186,7 +187,7 @@ fn before_decision(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall)
         return Step::End(Ending::new(EndReason::ToolCallLimitReached, message));
     }
     if state.output_bytes >= spec.limits.output_bytes {
-        let message = format!("Tools gave back {} bytes; spec.limits.outputBytes allows no more.", state.output_bytes);
+        let message = format!("Tools and model gave back {} bytes; spec.limits.outputBytes allows no more.", state.output_bytes);
         return Step::End(Ending::new(EndReason::OutputLimitReached, message));
     }
     let repeats =
@@ -218,6 +219,12 @@ fn validate(spec: &SpecSnapshot, call: &ToolCall) -> Result<(), String> {
             return Err(format!("The arguments of {} are not JSON: {start:?}.", call.name));
         }
     };
+    if !tool.annotations.read_only && holds_mask(arguments) {
+        return Err(format!(
+            "The arguments of {} hold {MASK}: what stood there is a secret, or looks like one, and is kept out of the journal. It was not done.",
+            call.name
+        ));
+    }
     let validator =
         jsonschema::draft202012::new(&tool.input_schema).map_err(|error| format!("The schema of {} is broken: {error}", call.name))?;
     let errors = validator
@@ -231,14 +238,22 @@ fn validate(spec: &SpecSnapshot, call: &ToolCall) -> Result<(), String> {
     if errors.is_empty() { Ok(()) } else { Err(format!("Invalid arguments of {}: {}.", call.name, errors.join("; "))) }
 }
 
+/// A redacted text must not be written over the real one.
+fn holds_mask(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => text.contains(MASK),
+        Value::Array(items) => items.iter().any(holds_mask),
+        Value::Object(fields) => fields.values().any(holds_mask),
+    }
+}
+
 fn allowed(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall, canonical: &wire::Canonical) -> Step {
     match canonical.tool {
-        ToolName::Ask => Step::AwaitAnswer {
-            key: pending.key.clone(),
-            call_id: pending.call.id.clone(),
-            question_id: format!("q{}-{}", state.step, pending.index),
-            question: text(&canonical.arguments, "question"),
-        },
+        ToolName::Ask => {
+            let (question_id, question) = state.question().unwrap_or_default();
+            Step::AwaitAnswer { key: pending.key.clone(), call_id: pending.call.id.clone(), question_id, question }
+        }
         ToolName::Finish => finish(state, spec, pending, canonical),
         ToolName::FsRead
         | ToolName::FsWrite

@@ -7,7 +7,7 @@ use reeve_api::{
     RunResult, StepStatus, Task, UsageStatus,
 };
 
-use super::{RunState, Sandbox, Step, next};
+use super::{RunState, Sandbox};
 use crate::conditions::{self, Say};
 use crate::journal::{CheckpointTaken, Head};
 
@@ -20,7 +20,7 @@ pub fn project(
     job: &str,
     now: Timestamp,
 ) -> AgentRunStatus {
-    let (phase, say) = phase(state, now);
+    let (phase, say) = phase(state);
     let spec = state.started.as_ref().map(|started| &started.spec);
     AgentRunStatus {
         phase: Some(phase),
@@ -30,7 +30,7 @@ pub fn project(
         steps: state.steps.iter().map(|brief| StepStatus { step: int(brief.step), calls: brief.calls.clone() }).collect(),
         usage: Some(usage(state)),
         journal: head.map(|head| JournalHead { seq: long(head.seq.0), hash: head.hash.to_string() }),
-        question: question(state, now),
+        question: question(state),
         job: (state.sandbox != Sandbox::None).then(|| job.to_owned()),
         checkpoint: state.checkpoint.as_ref().map(checkpoint),
         result: state.finished.as_ref().map(|finished| RunResult {
@@ -72,7 +72,7 @@ pub fn checkpoint(taken: &CheckpointTaken) -> CheckpointStatus {
     }
 }
 
-fn phase(state: &RunState, now: Timestamp) -> (AgentRunPhase, Say) {
+fn phase(state: &RunState) -> (AgentRunPhase, Say) {
     use AgentRunPhase as Phase;
     let ready = |status, reason: &str, message: String| Say::ready(status, reason, message);
     if let Some(finished) = &state.finished {
@@ -83,7 +83,7 @@ fn phase(state: &RunState, now: Timestamp) -> (AgentRunPhase, Say) {
     if state.suspended {
         return (Phase::Suspended, ready(ConditionStatus::Unknown, "Suspended", "spec.suspended is true.".to_owned()));
     }
-    if let Step::AwaitAnswer { question_id, .. } = next(state, now) {
+    if let Some((question_id, _)) = state.question() {
         let message = format!("The agent asks a question: answer it in spec.answers[{question_id:?}].");
         return (Phase::Suspended, ready(ConditionStatus::Unknown, "AwaitingAnswer", message));
     }
@@ -109,23 +109,9 @@ fn sandbox(state: &RunState) -> Say {
     Say { kind: ConditionType::SandboxReady, status, reason: reason.to_owned(), message }
 }
 
-fn question(state: &RunState, now: Timestamp) -> Option<Question> {
-    match next(state, now) {
-        Step::AwaitAnswer { question_id, question, .. } => Some(Question { id: question_id, text: clip(&question, 4096) }),
-        Step::Begin
-        | Step::StartSandbox
-        | Step::LoadWorkspace
-        | Step::CallModel { .. }
-        | Step::Decide(_)
-        | Step::Refuse(..)
-        | Step::CallTool { .. }
-        | Step::Checkpoint
-        | Step::Answer(_)
-        | Step::Reflect(_)
-        | Step::End(_)
-        | Step::Wait
-        | Step::Done => None,
-    }
+fn question(state: &RunState) -> Option<Question> {
+    let (id, text) = state.question().filter(|_| state.finished.is_none())?;
+    Some(Question { id, text: clip(&text, 4096) })
 }
 
 fn clip(text: &str, most: usize) -> String {

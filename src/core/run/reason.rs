@@ -33,8 +33,8 @@ pub enum EndReason {
     SandboxDegraded,
     /// The workspace could not be loaded.
     WorkspaceInvalid,
-    /// What the run refers to is missing or not usable, found before it started.
-    ReferenceNotReady,
+    /// Its journal has fewer rows than its status says: the journal was restored or lost. Nothing is done twice, so nothing is done.
+    JournalLost,
     /// A bug of Reeve, contained: the message says where.
     InternalError,
 }
@@ -57,7 +57,7 @@ impl EndReason {
             EndReason::SandboxLost => "SandboxLost",
             EndReason::SandboxDegraded => "SandboxDegraded",
             EndReason::WorkspaceInvalid => "WorkspaceInvalid",
-            EndReason::ReferenceNotReady => "ReferenceNotReady",
+            EndReason::JournalLost => "JournalLost",
             EndReason::InternalError => "InternalError",
         }
     }

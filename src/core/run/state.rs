@@ -10,7 +10,7 @@ use crate::journal::{
     Verdict, WorkspaceLoaded,
 };
 use crate::limits;
-use crate::model::{Message, ModelFailure, ModelResponse, ToolCall, Usage};
+use crate::model::{Arguments, Message, ModelFailure, ModelResponse, ToolCall, Usage};
 use crate::tool::{Role, ToolName, wire};
 
 /// Where the sandbox stands.
@@ -118,7 +118,7 @@ pub struct RunState {
     pub tool_calls: u32,
     /// Tool calls that policy denied.
     pub denied: u32,
-    /// Bytes given back to the model so far.
+    /// Bytes of the conversation so far: what tools gave back, and what the model answered.
     pub output_bytes: u64,
     /// Fingerprint of the last call, and how often in a row it came.
     pub same_call: Option<(Digest, u32)>,
@@ -187,6 +187,18 @@ impl RunState {
     /// The idempotency key of a call.
     pub fn key(&self, step: u32, index: u32) -> String {
         format!("{}/{step}/{index}", self.uid)
+    }
+
+    /// The question that waits for a person's answer: its key into `spec.answers`, and its text.
+    pub fn question(&self) -> Option<(String, String)> {
+        let call = self.call_in_flight()?;
+        match &call.stage {
+            CallStage::Judged(canonical, _) if canonical.tool == ToolName::Ask => {
+                let text = canonical.arguments.get("question").and_then(serde_json::Value::as_str).unwrap_or_default();
+                Some((format!("q{}-{}", self.step, call.index), text.to_owned()))
+            }
+            CallStage::Judged(..) | CallStage::Wanted | CallStage::Requested(_) => None,
+        }
     }
 
     /// The call whose intent is durable and whose result is not: after a crash it may have run.
@@ -283,7 +295,7 @@ impl RunState {
             call: ToolCall {
                 id: format!("command-{}", self.step),
                 name: ToolName::TestsRun.as_str().to_owned(),
-                arguments: crate::model::Arguments::Json(arguments),
+                arguments: Arguments::Json(arguments),
             },
             stage: CallStage::Wanted,
         });
@@ -303,6 +315,7 @@ impl RunState {
         self.in_flight = None;
         self.answers += 1;
         self.usage += response.usage;
+        self.output_bytes = self.output_bytes.saturating_add(answer_bytes(response));
         self.begin_step();
         let calls = if response.tool_calls.len() > limits::MAX_CALLS_PER_ANSWER { &[][..] } else { &response.tool_calls[..] };
         self.messages.push(Message::Assistant { text: response.text.clone(), tool_calls: calls.to_vec() });
@@ -421,6 +434,16 @@ impl RunState {
             advice: self.advice.clone(),
         }
     }
+}
+
+/// What an answer adds to the conversation.
+fn answer_bytes(response: &ModelResponse) -> u64 {
+    let arguments = |call: &ToolCall| match &call.arguments {
+        Arguments::Json(value) => serde_json::to_string(value).map_or(0, |text| text.len()),
+        Arguments::Invalid(text) => text.len(),
+    };
+    let calls: usize = response.tool_calls.iter().map(|call| call.name.len() + arguments(call)).sum();
+    (response.text.len() + calls) as u64
 }
 
 /// Same name and same arguments, whatever the provider's id.

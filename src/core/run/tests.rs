@@ -273,6 +273,7 @@ fn what_cannot_be_understood_goes_back_to_the_model_with_the_reason() {
     let cases = [
         (call("rm", json!({})), "There is no tool \"rm\" here"),
         (call("fs.read", json!({ "path": "a", "mode": "x" })), "Additional properties are not allowed"),
+        (call("fs.write", json!({ "path": "a", "content": "key = [redacted]" })), "hold [redacted]"),
         (call("fs.read", json!({ "path": 3 })), "/path: 3 is not of type \"string\""),
         (ToolCall { id: "c".to_owned(), name: "fs.read".to_owned(), arguments: Arguments::Invalid("{".to_owned()) }, "are not JSON: \"{\""),
     ];

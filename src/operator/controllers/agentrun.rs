@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use kube::ResourceExt as _;
-use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
-use kube::runtime::watcher;
 use reeve_api::{AgentRun, AgentRunPhase};
 
+use super::deletions::{Kept, forget_deleted};
 use super::{controller, drive};
 use crate::context::Context;
 use crate::error::Error;
@@ -17,7 +15,8 @@ use crate::scope::Scope;
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
     let runs = drive(Arc::clone(&context), controller::<AgentRun>(&context, scope), reconcile);
-    let deletions = forget_deleted(context, scope);
+    let kept = Kept { uids: |context, scope| context.runs.uids(scope), forget: |context, uid| context.runs.forget_uid(uid) };
+    let deletions = forget_deleted::<AgentRun>(context, scope, kept);
     Box::pin(async move {
         futures::future::join(runs, deletions).await;
     })
@@ -38,23 +37,4 @@ async fn reconcile(context: Arc<Context>, run: Arc<AgentRun>) -> Result<Action, 
         context.runs.drive(&context, run);
     }
     Ok(Action::await_change())
-}
-
-/// A controller is not told of deletions without a finalizer, and a finalizer costs every run two writes: a watch of its own is told.
-fn forget_deleted(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    let api = scope.api::<PartialObjectMeta<AgentRun>>(&context.client);
-    Box::pin(async move {
-        let stop = context.stop.clone();
-        let events = watcher(api, watcher::Config::default());
-        let deletions = kube::runtime::WatchStreamExt::default_backoff(events).for_each(|event| {
-            if let Ok(watcher::Event::Delete(gone)) = &event {
-                context.runs.forget(&gone.namespace().unwrap_or_default(), &gone.name_any(), None);
-            }
-            std::future::ready(())
-        });
-        tokio::select! {
-            () = deletions => {}
-            () = stop.cancelled() => {}
-        }
-    })
 }

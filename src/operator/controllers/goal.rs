@@ -100,7 +100,7 @@ async fn state(context: &Arc<Context>, uid: &str) -> Result<RunState, Error> {
     if !ended {
         return Ok(RunState::new(uid));
     }
-    Ok(RunLog::open(Arc::clone(context), uid).await?.state().clone())
+    RunLog::fold(context, uid).await
 }
 
 async fn apply(context: &Context, goal: &Goal, action: &goal::Action) -> Result<(), Error> {

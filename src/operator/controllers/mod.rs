@@ -4,6 +4,7 @@
 
 mod agentprofile;
 mod agentrun;
+mod deletions;
 mod goal;
 mod modelprovider;
 mod policyset;
@@ -137,6 +138,9 @@ where
     StatusWritten { kind: &K::kind(&()) }.emit();
     Ok(())
 }
+
+/// A Goal that has not ended is looked at again this often, so that no single event can be the one it depended on.
+const GOALS_AGAIN: Duration = Duration::from_secs(60);
 
 /// What was judged on a reference is looked at again this often, since references are not watched.
 const REFERENCES_AGAIN: Duration = Duration::from_secs(60);

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::api::{ListParams, ObjectMeta, PostParams};
-use kube::core::PartialObjectMeta;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::watcher;
 use kube::{Api, ResourceExt as _};
 use reeve_api::{ConditionStatus, FIELD_MANAGER, PolicyMode, PolicySet, PolicySetSpec, PolicySetStatus};
 use reeve_core::Digest;
@@ -17,6 +15,7 @@ use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Actor, Event, PolicyActivated, RowDraft, Seq, Stream};
 use reeve_core::policy::{self, ActiveSet, CompiledSet, Mode, Scope as PolicyScope};
 
+use super::deletions::{Kept, forget_deleted};
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
@@ -28,7 +27,8 @@ const DEFAULT: &str = "default";
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
     let sets = drive(Arc::clone(&context), controller::<PolicySet>(&context, scope), reconcile);
-    let deletions = remove_deleted(context, scope);
+    let kept = Kept { uids: |context, scope| context.policies.uids(scope), forget: |context, uid| context.policies.remove(uid) };
+    let deletions = forget_deleted::<PolicySet>(context, scope, kept);
     Box::pin(async move {
         futures::future::join(sets, deletions).await;
     })
@@ -163,23 +163,4 @@ async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &st
     context.policies.activate(namespace, name, in_force(context, set, &set.spec, digest, compiled));
     context.references.notify_waiters();
     Ok(())
-}
-
-/// A set whose object is gone is out of force.
-fn remove_deleted(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    let api = scope.api::<PartialObjectMeta<PolicySet>>(&context.client);
-    Box::pin(async move {
-        let stop = context.stop.clone();
-        let events = watcher(api, watcher::Config::default());
-        let deletions = kube::runtime::WatchStreamExt::default_backoff(events).for_each(|event| {
-            if let Ok(watcher::Event::Delete(gone)) = &event {
-                context.policies.remove(&gone.namespace().unwrap_or_default(), &gone.name_any());
-            }
-            std::future::ready(())
-        });
-        tokio::select! {
-            () = deletions => {}
-            () = stop.cancelled() => {}
-        }
-    })
 }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use reeve_api::AgentRun;
 use reeve_core::journal::{Actor, Event, Observation, RunStarted, ToolEnded};
+use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::run::{self, EndReason, Ending, NotReady, Sandbox, Step};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::sandbox::Attached;
 use super::status::Publisher;
@@ -21,37 +22,44 @@ use crate::telemetry::{Event as _, ReconcileFailed, RunFinished};
 /// How long a run that waits for a reference sleeps before it looks again without being rung.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// Bugs in a row after which a run ends: what a second look at the same rows does not mend, a third will not.
+const BUGS_AT_MOST: u32 = 3;
+
 /// Drives a run to its end, again and again where the cluster or the disk fails.
 pub(super) async fn supervise(context: Arc<Context>, object: watch::Receiver<Arc<AgentRun>>) {
     let publisher = Publisher::start(&context, &object.borrow());
+    let mut bugs = 0;
     loop {
-        let place = context.places.clone().acquire_owned().await;
-        if place.is_err() {
-            return;
-        }
-        let rows = |driver: &Driver| driver.log.head();
         let outcome = match Driver::new(&context, object.clone(), publisher.clone()).await {
             Ok(mut driver) => {
-                let before = rows(&driver);
-                let outcome = driver.drive().await;
-                if rows(&driver) != before {
+                let before = driver.progress();
+                let outcome = if bugs < BUGS_AT_MOST { driver.drive().await } else { driver.end_after_bugs().await };
+                if driver.progress() != before {
                     context.backoff.reset(&publisher.name().to_owned());
+                    bugs = 0;
                 }
                 outcome
             }
             Err(error) => Err(error),
         };
-        drop(place);
-        match outcome {
+        let error = match outcome {
             Ok(()) => {
                 context.backoff.reset(&publisher.name().to_owned());
                 publisher.finish().await;
                 return;
             }
-            Err(error) => match again(&context, &publisher, &error) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return,
-            },
+            Err(error) => error,
+        };
+        bugs = if matches!(error, Error::Bug(_)) { bugs + 1 } else { 0 };
+        if bugs > BUGS_AT_MOST || matches!(error, Error::JournalLost(_)) {
+            // Not even its end can be journaled: its rows do not fold. The status says so, and nothing more is done for it.
+            publisher.ended_without_a_row(&error);
+            publisher.finish().await;
+            return;
+        }
+        match again(&context, &publisher, &error) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return,
         }
     }
 }
@@ -78,13 +86,57 @@ pub(super) struct Driver {
     pub(super) log: RunLog,
     pub(super) attached: Option<Attached>,
     publisher: Publisher,
+    /// Held while the run works; given back while it waits for a person or for what it refers to.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Driver {
     async fn new(context: &Arc<Context>, object: watch::Receiver<Arc<AgentRun>>, publisher: Publisher) -> Result<Driver, Error> {
-        let uid = object.borrow().uid().ok_or_else(|| Error::bug("an AgentRun without a UID"))?;
-        let log = RunLog::open(Arc::clone(context), &uid).await?;
-        Ok(Driver { context: Arc::clone(context), object, log, attached: None, publisher })
+        let run = Arc::clone(&object.borrow());
+        let uid = run.uid().ok_or_else(|| Error::bug("an AgentRun without a UID"))?;
+        let log = RunLog::open(Arc::clone(context), &run.namespace().unwrap_or_default(), &uid).await?;
+        let shown = run.status.as_ref().and_then(|status| status.journal.as_ref()).map_or(0, |head| head.seq);
+        let kept = log.head().map_or(0, |head| i64::try_from(head.seq.0).unwrap_or(i64::MAX));
+        if shown > kept {
+            let message =
+                format!("the status names row {shown}, the journal ends at {kept}: it was restored, or lost. Create the run again");
+            return Err(Error::JournalLost(message));
+        }
+        Ok(Driver { context: Arc::clone(context), object, log, attached: None, publisher, place: None })
+    }
+
+    /// What can be seen to move on: an intent that is journaled again and again is no progress.
+    fn progress(&self) -> (u32, u32, bool, bool) {
+        let state = self.log.state();
+        (state.answers, state.tool_calls, state.workspace.is_some(), state.finished.is_some())
+    }
+
+    async fn end_after_bugs(&mut self) -> Result<(), Error> {
+        if self.log.state().started.is_none() {
+            return Err(Error::bug("the run cannot begin"));
+        }
+        self.end(Ending::new(EndReason::InternalError, "A bug of Reeve, met again at each try; the operator's log has it.")).await?;
+        self.drive().await
+    }
+
+    /// Waits for a place among the runs that work.
+    async fn take_place(&mut self) -> Result<(), Error> {
+        if self.place.is_some() {
+            return Ok(());
+        }
+        let places = Arc::clone(&self.context.places);
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            self.place = Some(place);
+            return Ok(());
+        }
+        if self.log.state().started.is_none() {
+            let most = self.context.config.max_concurrent_runs;
+            let message =
+                format!("{most} runs work already, which is the operator's --max-concurrent-runs; this one is next when one ends.");
+            self.publisher.waiting(&NotReady::new("WaitingForPlace", message));
+        }
+        self.place = Some(places.acquire_owned().await.map_err(|_| Error::Stopping("the places are closed"))?);
+        Ok(())
     }
 
     /// The object as last seen.
@@ -101,12 +153,13 @@ impl Driver {
 
     /// Shows what is durable.
     pub(super) fn publish(&self) {
-        self.publisher.publish(self.log.state(), self.log.head());
+        self.publisher.publish(self.log.state(), self.log.head(), self.object.borrow().metadata.generation);
     }
 
     /// Does one step after the other.
     async fn drive(&mut self) -> Result<(), Error> {
         loop {
+            self.take_place().await?;
             self.obey()?;
             match run::next(self.log.state(), Timestamp::now()) {
                 Step::Begin => self.begin().await?,
@@ -114,10 +167,7 @@ impl Driver {
                 Step::LoadWorkspace => self.load_workspace().await?,
                 Step::CallModel { request, position, step, route } => self.call_model(*request, position, step, route).await?,
                 Step::Decide(call) => self.decide(call).await?,
-                Step::Refuse(asked, ended) => {
-                    self.log.stage(&Actor::Model, Event::ToolRequested(asked))?;
-                    self.log.stage(&Actor::Operator, Event::ToolResult(ended))?;
-                }
+                Step::Refuse(asked, ended) => self.refuse(asked, ended)?,
                 Step::CallTool { key, call_id, canonical, confinement } => self.call_tool(key, call_id, canonical, confinement).await?,
                 Step::AwaitAnswer { key, call_id, question_id, .. } => self.await_answer(key, call_id, &question_id).await?,
                 Step::Checkpoint => self.checkpoint().await?,
@@ -126,6 +176,7 @@ impl Driver {
                 Step::End(ending) => self.end(ending).await?,
                 Step::Wait => {
                     self.commit().await?;
+                    self.place = None;
                     self.wait_for_change().await;
                 }
                 Step::Done => {
@@ -173,16 +224,25 @@ impl Driver {
         let object = self.seen();
         if object.spec.suspended {
             self.publisher.waiting(&NotReady::new("Suspended", "spec.suspended is true."));
+            self.place = None;
             let _ = self.object.changed().await;
             return Ok(());
         }
         match self.snapshot(&object).await {
-            Ok(started) => {
-                self.log.stage(&Actor::Person(started.requested_by.clone()), Event::RunStarted(Box::new(started)))?;
-                Ok(())
-            }
+            Ok(started) => match self.log.stage(&Actor::Person(started.requested_by.clone()), Event::RunStarted(Box::new(started))) {
+                Err(Error::TooLarge { bytes, .. }) => {
+                    let message =
+                        format!("spec and profile come to {bytes} bytes, the most is {MAX_EVENT_BODY_BYTES}: create a smaller run.");
+                    self.publisher.waiting(&NotReady::new("SpecTooLarge", message));
+                    self.place = None;
+                    let _ = self.object.changed().await;
+                    Ok(())
+                }
+                staged => staged,
+            },
             Err(why) => {
                 self.publisher.waiting(&why);
+                self.place = None;
                 let rung = self.context.references.notified();
                 tokio::select! {
                     _ = self.object.changed() => {}
@@ -241,10 +301,11 @@ impl Driver {
         match answer {
             Some(text) => {
                 let ended = ToolEnded { key, call_id, observation: Observation::Answered, content: text };
-                self.log.stage(&Actor::Operator, Event::ToolResult(ended))
+                self.log.stage(&Actor::Spec, Event::ToolResult(ended))
             }
             None => {
                 self.commit().await?;
+                self.place = None;
                 self.wait_for_change().await;
                 Ok(())
             }

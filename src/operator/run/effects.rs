@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use reeve_core::journal::{Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, ToolEnded, Verdict};
+use reeve_core::journal::{
+    Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, ToolAsked, ToolEnded, Verdict,
+};
+use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::model::{Arguments, ModelFailure, ModelRequest, ModelResponse, Position};
 use reeve_core::policy::{self, Agent, Facts, Keys};
 use reeve_core::run::{self, EndReason, PendingCall};
-use reeve_core::tool::{ToolName, wire};
+use reeve_core::tool::{Role, ToolName, wire};
 
 use super::crash;
 use super::driver::Driver;
@@ -28,7 +31,7 @@ impl Driver {
         self.commit().await?;
         crash::point("effect.model.before");
         let before = Instant::now();
-        let answered = self.ask(&request, &position, &provider).await;
+        let answered = self.ask(&request, &position, &provider).await?;
         crash::point("effect.model.after");
         telemetry::ModelAsked {
             run: &self.name(),
@@ -45,25 +48,45 @@ impl Driver {
             ModelAnswered::Answer { response: ModelResponse { text, .. }, .. } if !text.trim().is_empty() => Some(text.clone()),
             ModelAnswered::Answer { .. } | ModelAnswered::Failure { .. } => None,
         };
-        self.log.stage(&Actor::Model, Event::ModelResponse(answered))?;
+        match self.log.stage(&Actor::Model, Event::ModelResponse(answered)) {
+            Err(Error::TooLarge { bytes, .. }) => {
+                let message = format!("the model's answer has {bytes} bytes as a journal row, the most is {MAX_EVENT_BODY_BYTES}");
+                let answered = ModelAnswered::Failure { failure: ModelFailure::Garbled, message, attempts: 1 };
+                return self.log.stage(&Actor::Model, Event::ModelResponse(answered));
+            }
+            staged => staged?,
+        }
         if let Some(text) = thought {
             self.log.stage(&Actor::Model, Event::ThoughtSummary { text })?;
         }
         Ok(())
     }
 
-    async fn ask(&self, request: &ModelRequest, position: &Position, provider: &str) -> ModelAnswered {
+    async fn ask(&self, request: &ModelRequest, position: &Position, provider: &str) -> Result<ModelAnswered, Error> {
         let context = &self.context;
         let namespace = self.seen().metadata.namespace.clone().unwrap_or_default();
         let provider = match context.providers.get(&context.client, &context.secrets, &namespace, provider).await {
             Ok(provider) => provider,
-            Err(why) => return ModelAnswered::Failure { failure: ModelFailure::ProviderNotReady, message: why.message, attempts: 0 },
+            Err(why) if why.unanswered => return Err(Error::Unanswered(why.message)),
+            Err(why) => return Ok(ModelAnswered::Failure { failure: ModelFailure::ProviderNotReady, message: why.message, attempts: 0 }),
         };
         let deadline = Instant::now() + self.left().min(MODEL_DEADLINE);
-        match provider.complete(request, position, deadline).await {
+        Ok(match provider.complete(request, position, deadline).await {
             Ok(answer) => ModelAnswered::Answer { response: answer.response, attempts: answer.attempts },
             Err(error) => ModelAnswered::Failure { failure: error.failure, message: error.message, attempts: error.attempts },
+        })
+    }
+
+    /// Journals a call that is not made, with the reason. Where even its arguments do not fit a row, their size stands for them.
+    pub(super) fn refuse(&mut self, asked: ToolAsked, ended: ToolEnded) -> Result<(), Error> {
+        match self.log.stage(&Actor::Model, Event::ToolRequested(asked.clone())) {
+            Err(Error::TooLarge { bytes, .. }) => {
+                let arguments = serde_json::Value::String(format!("{bytes} bytes, too many for the journal"));
+                self.log.stage(&Actor::Model, Event::ToolRequested(ToolAsked { arguments, canonical: None, ..asked }))?;
+            }
+            staged => staged?,
         }
+        self.log.stage(&Actor::Operator, Event::ToolResult(ended))
     }
 
     pub(super) async fn decide(&mut self, call: PendingCall) -> Result<(), Error> {
@@ -94,7 +117,15 @@ impl Driver {
             Verdict::Deny => "Deny",
         };
         telemetry::PolicyDecided { run: &self.name(), tool: canonical.tool.as_str(), verdict }.emit();
-        self.log.stage(&Actor::Model, Event::ToolRequested(run::asked(&call, Some(canonical))))?;
+        let asked = run::asked(&call, Some(canonical));
+        match self.log.stage(&self.asker(), Event::ToolRequested(asked.clone())) {
+            Err(Error::TooLarge { bytes, .. }) => {
+                let why =
+                    format!("Not done: the call has {bytes} bytes as a journal row, the most is {MAX_EVENT_BODY_BYTES}. Make it smaller.");
+                return self.refuse(asked, run::ended(&call, Observation::Invalid, why));
+            }
+            staged => staged?,
+        }
         self.log.stage(&Actor::Operator, Event::PolicyDecision(judgement))
     }
 
@@ -150,7 +181,7 @@ impl Driver {
                 (Observation::Ran { status, exit_code, output_bytes, duration_ms, commit }, content)
             }
             Answer::Got(None) => {
-                (Observation::Unknown, "Whether this ran cannot be known: the server that ran it was restarted.".to_owned())
+                (Observation::Unknown, "Whether this ran to its end cannot be known: its sandbox has no outcome for it.".to_owned())
             }
             Answer::Refused(why) => (Observation::Invalid, why),
             Answer::Lost(reason, message) => return self.lost(reason, message).await,
@@ -165,11 +196,25 @@ impl Driver {
         crash::point("effect.checkpoint.before");
         let workspace = match self.pack().await? {
             Answer::Got(workspace) => workspace,
-            Answer::Refused(why) => return self.lost(EndReason::InternalError, why).await,
+            Answer::Refused(why) => return self.lost(EndReason::WorkspaceInvalid, why).await,
             Answer::Lost(reason, message) => return self.lost(reason, message).await,
         };
         crash::point("effect.checkpoint.after");
-        self.log.stage(&Actor::Sandbox, Event::Checkpoint(Box::new(CheckpointTaken { step, workspace })))
+        match self.log.stage(&Actor::Sandbox, Event::Checkpoint(Box::new(CheckpointTaken { step, workspace }))) {
+            Err(Error::TooLarge { bytes, .. }) => {
+                let why = format!("the names of the changed files come to {bytes} bytes, the most is {MAX_EVENT_BODY_BYTES}");
+                self.lost(EndReason::WorkspaceInvalid, why).await
+            }
+            staged => staged,
+        }
+    }
+
+    /// Who asks for tool calls: a model, or in an acceptance run whoever wrote the commands.
+    fn asker(&self) -> Actor {
+        match self.log.state().started.as_ref() {
+            Some(started) if started.spec.role == Role::Acceptance => Actor::Person(started.requested_by.clone()),
+            Some(_) | None => Actor::Model,
+        }
     }
 
     /// Namespace and name, for log lines.

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use reeve_core::class::Class;
 use reeve_core::journal::{Actor, Event, Head, RowDraft, Seq, Stream};
+use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::run::RunState;
 
 use super::crash;
@@ -20,6 +22,7 @@ const PAGE: u32 = 500;
 /// A run's stream of the journal, folded.
 pub(crate) struct RunLog {
     context: Arc<Context>,
+    namespace: String,
     stream: Stream,
     head: Option<Head>,
     state: RunState,
@@ -28,9 +31,10 @@ pub(crate) struct RunLog {
 
 impl RunLog {
     /// Reads and folds what is there.
-    pub(crate) async fn open(context: Arc<Context>, uid: &str) -> Result<RunLog, Error> {
+    pub(crate) async fn open(context: Arc<Context>, namespace: &str, uid: &str) -> Result<RunLog, Error> {
         let stream = Stream::run(uid);
-        let mut log = RunLog { state: RunState::new(uid), context, stream, head: None, staged: Vec::new() };
+        let mut log =
+            RunLog { namespace: namespace.to_owned(), state: RunState::new(uid), context, stream, head: None, staged: Vec::new() };
         loop {
             let from = log.head.map_or(Seq(1), |head| head.seq.next());
             let rows = log.context.journal.read(&log.stream, from, PAGE).await?;
@@ -45,6 +49,12 @@ impl RunLog {
         }
     }
 
+    /// What a run's rows add up to, to look at.
+    pub(crate) async fn fold(context: &Arc<Context>, uid: &str) -> Result<RunState, Error> {
+        // Nothing is written, so nothing is redacted: the namespace does not matter.
+        Ok(RunLog::open(Arc::clone(context), "", uid).await?.state)
+    }
+
     /// What the rows add up to, staged ones included.
     pub(crate) fn state(&self) -> &RunState {
         &self.state
@@ -56,11 +66,17 @@ impl RunLog {
     }
 
     /// Takes an event in. It is durable after the next [`RunLog::commit`].
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], before anything was taken in: the caller journals something smaller instead.
     pub(crate) fn stage(&mut self, actor: &Actor, event: Event) -> Result<(), Error> {
-        let event = self.context.secrets.redacted(event)?;
+        let event = self.context.secrets.redacted(&self.namespace, event);
         let at = Timestamp::now();
         let seq = Seq(self.head.map_or(0, |head| head.seq.0) + self.staged.len() as u64 + 1);
         let draft = RowDraft::of(&event, actor, at).map_err(|error| Error::bug(error.to_string()))?;
+        if draft.body.len() > MAX_EVENT_BODY_BYTES {
+            return Err(Error::TooLarge { kind: event.kind(), bytes: draft.body.len() });
+        }
         self.state.apply(seq, at, &event).map_err(|error| Error::bug(error.to_string()))?;
         self.staged.push((event.kind(), draft));
         Ok(())
@@ -81,7 +97,10 @@ impl RunLog {
             Ok(_) => self.context.readiness.ready(),
             Err(error) => {
                 JournalFailed { stream: self.stream.as_str(), class: error.class(), error: &error.to_string() }.emit();
-                self.context.readiness.not_ready(format!("the journal cannot be written, so nothing is done: {error}"));
+                // One run's trouble with its own rows is not the process's.
+                if error.class() == Class::Transient {
+                    self.context.readiness.not_ready(format!("the journal cannot be written, so nothing is done: {error}"));
+                }
             }
         }
         let rows = written?;

@@ -1,7 +1,7 @@
 //! Which runs are driven, and how to reach their drivers.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt as _;
 use reeve_api::AgentRun;
@@ -10,11 +10,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver;
 use crate::context::Context;
+use crate::gone::Gone;
+use crate::scope::Scope;
 
 /// Drivers by the UID of their run. At most one a run: a driver is started under the lock and removes itself under it.
 #[derive(Default)]
 pub(crate) struct Registry {
-    drivers: Mutex<BTreeMap<String, Handle>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    drivers: BTreeMap<String, Handle>,
+    gone: Gone,
 }
 
 struct Handle {
@@ -25,41 +33,61 @@ struct Handle {
 }
 
 impl Registry {
-    /// Hands the object to its driver, and starts one where there is none.
+    /// Hands the object to its driver, and starts one where there is none. A run that is known to be gone gets none.
     pub(crate) fn drive(&self, context: &Arc<Context>, run: Arc<AgentRun>) {
         let Some(uid) = run.uid() else { return };
-        let mut drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = drivers.get(&uid) {
+        let mut held = self.lock();
+        if held.gone.knows(&uid) {
+            return;
+        }
+        if let Some(handle) = held.drivers.get(&uid) {
             handle.object.send_replace(run);
             return;
         }
         let gone = context.stop.child_token();
         let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
         let (object, seen) = watch::channel(run);
-        drivers.insert(uid.clone(), Handle { object, gone: gone.clone(), namespace, name });
-        drop(drivers);
+        held.drivers.insert(uid.clone(), Handle { object, gone: gone.clone(), namespace, name });
+        drop(held);
         let context = Arc::clone(context);
         tokio::spawn(async move {
             tokio::select! {
                 () = gone.cancelled() => {}
                 () = driver::supervise(Arc::clone(&context), seen) => {}
             }
-            context.runs.drivers.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+            context.runs.lock().drivers.remove(&uid);
         });
     }
 
     /// Whether this run is driven.
     pub(crate) fn drives(&self, uid: &str) -> bool {
-        self.drivers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(uid)
+        self.lock().drivers.contains_key(uid)
     }
 
     /// Stops the drivers of this name whose object is gone, or is another one by now.
     pub(crate) fn forget(&self, namespace: &str, name: &str, but: Option<&str>) {
-        let drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (uid, handle) in drivers.iter() {
+        for (uid, handle) in &self.lock().drivers {
             if handle.namespace == namespace && handle.name == name && Some(uid.as_str()) != but {
                 handle.gone.cancel();
             }
         }
+    }
+
+    /// Stops the driver of this run: its object is gone. Another run of the same name goes on.
+    pub(crate) fn forget_uid(&self, uid: &str) {
+        let mut held = self.lock();
+        held.gone.remember(uid);
+        if let Some(handle) = held.drivers.get(uid) {
+            handle.gone.cancel();
+        }
+    }
+
+    /// UIDs of the runs that are driven in this scope.
+    pub(crate) fn uids(&self, scope: &Scope) -> BTreeSet<String> {
+        self.lock().drivers.iter().filter(|(_, handle)| scope.covers(&handle.namespace)).map(|(uid, _)| uid.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -74,6 +74,8 @@ fn fenced() -> Error {
 fn end_reason(problem: &Problem, was_ready: bool) -> EndReason {
     if matches!(problem, Problem::Degraded { .. }) {
         EndReason::SandboxDegraded
+    } else if matches!(problem, Problem::DeadlineExceeded) {
+        EndReason::DeadlineExceeded
     } else if was_ready {
         EndReason::SandboxLost
     } else {
@@ -194,6 +196,7 @@ impl Driver {
     ) -> Result<Answer<Option<wire::Outcome>>, Error> {
         let lookup = wire::Lookup { key: key.to_owned(), wait_ms: LOOKUP_WAIT_MS };
         let mut handle = self.take_handle(key);
+        let mut failed = None;
         for _ in 0..CALL_ATTEMPTS {
             if let (Some(handle), Some(attached)) = (handle.take(), &self.attached) {
                 let call = wire::Call { key: key.to_owned(), handle, confinement: confinement.clone() };
@@ -202,6 +205,8 @@ impl Driver {
                     // The stream broke, or the key is known: the ledger has the truth.
                     Err(SessionError::Lost(why)) => self.stream_lost(&why),
                     Err(SessionError::Timeout | SessionError::Refused { code: code::KEY_USED | code::HANDLE, .. }) => {}
+                    // It may have run before the sandbox failed.
+                    Err(SessionError::Refused { code: code::INTERNAL, message }) => failed = Some(message),
                     Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
                     Err(SessionError::Fenced) => return Err(fenced()),
                 }
@@ -224,7 +229,10 @@ impl Driver {
                 Answer::Lost(reason, message) => return Ok(Answer::Lost(reason, message)),
             }
         }
-        Err(Error::Cut("the stream broke each time before the call started"))
+        match failed {
+            Some(message) => Ok(Answer::Refused(message)),
+            None => Err(Error::Cut("the stream broke each time before the call started")),
+        }
     }
 
     fn take_handle(&mut self, key: &str) -> Option<String> {

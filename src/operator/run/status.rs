@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Client, ResourceExt as _};
 use reeve_api::{AgentRun, AgentRunPhase, AgentRunStatus, Condition, ConditionStatus};
+use reeve_core::class::Class;
 use reeve_core::conditions::{self, Say};
 use reeve_core::journal::Head;
-use reeve_core::run::{self, NotReady, RunState};
+use reeve_core::run::{self, EndReason, NotReady, RunState};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -52,9 +53,9 @@ impl Publisher {
     }
 
     /// Shows what the rows have. They are durable.
-    pub(super) fn publish(&self, state: &RunState, head: Option<Head>) {
+    pub(super) fn publish(&self, state: &RunState, head: Option<Head>, generation: Option<i64>) {
         let old = self.conditions();
-        let status = run::project(state, head, &old, self.0.run.metadata.generation, &self.0.job, Timestamp::now());
+        let status = run::project(state, head, &old, generation, &self.0.job, Timestamp::now());
         self.0.latest.send_replace(Some(status));
     }
 
@@ -75,13 +76,29 @@ impl Publisher {
     pub(super) fn interrupted(&self, error: &Error) {
         let reason = match error {
             Error::Store(_) => "JournalUnavailable",
-            Error::Api(_) | Error::Write(_) | Error::Lease(_) => "ClusterUnavailable",
+            Error::Api(_) | Error::Write(_) | Error::Lease(_) | Error::Unanswered(_) => "ClusterUnavailable",
             Error::Cut(_) => "SandboxUnreachable",
-            Error::Stopping(_) | Error::Fenced(_) | Error::Unreadable(_) | Error::Config(_) | Error::Bug(_) => "InternalError",
+            Error::Stopping(_)
+            | Error::Fenced(_)
+            | Error::Unreadable(_)
+            | Error::Config(_)
+            | Error::Bug(_)
+            | Error::TooLarge { .. }
+            | Error::JournalLost(_) => "InternalError",
         };
         let mut status = self.0.latest.borrow().clone().or_else(|| self.0.run.status.clone()).unwrap_or_default();
         let message = format!("{error}. It is tried again.");
         let say = Say::ready(ConditionStatus::Unknown, reason, message);
+        status.conditions = conditions::set(&status.conditions, &[say], self.0.run.metadata.generation, Timestamp::now());
+        self.0.latest.send_replace(Some(status));
+    }
+
+    /// Shows an end that could not be journaled.
+    pub(super) fn ended_without_a_row(&self, error: &Error) {
+        let reason = if matches!(error, Error::JournalLost(_)) { EndReason::JournalLost } else { EndReason::InternalError };
+        let mut status = self.0.latest.borrow().clone().or_else(|| self.0.run.status.clone()).unwrap_or_default();
+        let say = Say::ready(ConditionStatus::False, reason.as_str(), error.to_string());
+        status.phase = Some(AgentRunPhase::Failed);
         status.conditions = conditions::set(&status.conditions, &[say], self.0.run.metadata.generation, Timestamp::now());
         self.0.latest.send_replace(Some(status));
     }
@@ -157,7 +174,8 @@ async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &
             }
             Err(error) => {
                 let class = error.class();
-                let gone = matches!(class, reeve_core::class::Class::Conflict | reeve_core::class::Class::Invalid);
+                // Not found, or another UID under its name. What is forbidden or refused may be allowed again: rights are being upgraded.
+                let gone = class == Class::Conflict;
                 ReconcileFailed { kind: "AgentRun", object: name, class, error: &error.to_string(), again_in: wait }.emit();
                 if gone {
                     return Written::Gone;
