@@ -66,7 +66,7 @@ async fn a_journal_that_was_tampered_with_does_not_verify_and_the_row_is_named()
         let edits = [
             ("a byte of a body", format!("UPDATE journal SET body = replace(body, 'ok', 'no') WHERE gseq = {result}"), result),
             ("a time", format!("UPDATE journal SET time = replace(time, '20', '19') WHERE gseq = {result}"), result),
-            ("an actor", format!("UPDATE journal SET actor = 'person:the-boss' WHERE gseq = {result}"), result),
+            ("an actor", format!("UPDATE journal SET actor = 'person:someone-else' WHERE gseq = {result}"), result),
             ("an epoch", format!("UPDATE journal SET epoch = epoch + 1 WHERE gseq = {result}"), result),
             ("a row deleted", format!("DELETE FROM journal WHERE gseq = {result}"), result),
         ];

@@ -83,22 +83,22 @@ const EVERYTHING_OF_REEVE: &[(&str, &str, &[&str])] =
 #[tokio::test]
 async fn who_asks_is_stamped_and_nobody_can_ask_in_anothers_name() {
     World::scenario("requested-by", async |world| {
-        let ann = world.user("ann", EVERYTHING_OF_REEVE).await;
+        let developer = world.user("developer", EVERYTHING_OF_REEVE).await;
         for kind in ["agentrun", "goal"] {
             let mut object = minimal(kind);
-            let stamped = ann.put(&object).await;
-            assert_eq!(stamped.data["spec"]["requestedBy"], "ann", "{kind}");
-            let again = ann.put(&object).await;
-            assert_eq!(again.data["spec"]["requestedBy"], "ann", "applying the same file again changes nothing");
+            let stamped = developer.put(&object).await;
+            assert_eq!(stamped.data["spec"]["requestedBy"], "developer", "{kind}");
+            let again = developer.put(&object).await;
+            assert_eq!(again.data["spec"]["requestedBy"], "developer", "applying the same file again changes nothing");
             object["metadata"]["name"] = json!("forged");
-            object["spec"]["requestedBy"] = json!("the-boss");
-            let refusal = ann.refused(&object).await;
+            object["spec"]["requestedBy"] = json!("someone-else");
+            let refusal = developer.refused(&object).await;
             assert!(refusal.contains("requestedBy"), "{refusal}");
             // Who writes it themselves may, as on servers that stamp nothing.
-            object["spec"]["requestedBy"] = json!("ann");
-            ann.put(&object).await;
+            object["spec"]["requestedBy"] = json!("developer");
+            developer.put(&object).await;
         }
-        let refusal = ann.patch::<Goal>("forged", json!({"spec": {"requestedBy": "the-boss"}})).await.unwrap_err();
+        let refusal = developer.patch::<Goal>("forged", json!({"spec": {"requestedBy": "someone-else"}})).await.unwrap_err();
         assert!(refusal.contains("immutable") || refusal.contains("requestedBy"), "{refusal}");
     })
     .await;
@@ -107,10 +107,10 @@ async fn who_asks_is_stamped_and_nobody_can_ask_in_anothers_name() {
 #[tokio::test]
 async fn only_the_operator_makes_runs_of_a_goal() {
     World::scenario("goal-ref", async |world| {
-        let ann = world.user("ann", EVERYTHING_OF_REEVE).await;
+        let developer = world.user("developer", EVERYTHING_OF_REEVE).await;
         let mut run = minimal("agentrun");
         run["spec"]["goalRef"] = json!({"name": "some-goal"});
-        let refusal = ann.refused(&run).await;
+        let refusal = developer.refused(&run).await;
         assert!(refusal.contains("goalRef"), "{refusal}");
         let refusal = world.refused(&run).await;
         assert!(refusal.contains("goalRef"), "not even the admin: {refusal}");
@@ -122,19 +122,19 @@ async fn only_the_operator_makes_runs_of_a_goal() {
 async fn naming_a_secret_takes_the_right_to_read_it() {
     World::scenario("secret-right", async |world| {
         world.secret("keys", Some("api.example.com"), json!({"model": "some-key-value"})).await;
-        let ann = world.user("ann", EVERYTHING_OF_REEVE).await;
-        let bob = world.user("bob", &[("reeve.dev", "*", &["get", "create", "patch", "update"]), ("", "secrets", &["get"])]).await;
+        let developer = world.user("developer", EVERYTHING_OF_REEVE).await;
+        let holder = world.user("holder", &[("reeve.dev", "*", &["get", "create", "patch", "update"]), ("", "secrets", &["get"])]).await;
         let mut provider = minimal("modelprovider");
         provider["spec"]["secretRef"] = json!({"name": "keys", "key": "model"});
-        let refusal = ann.refused(&provider).await;
+        let refusal = developer.refused(&provider).await;
         assert!(refusal.contains("keys") || refusal.contains("Secret"), "{refusal}");
-        bob.put(&provider).await;
+        holder.put(&provider).await;
         // Without the Secret she may; with it in place, an edit of hers would use what she cannot read.
         let mut own = minimal("modelprovider");
         own["metadata"]["name"] = json!("own");
-        ann.put(&own).await;
-        provider["spec"]["baseURL"] = json!("http://ann.example.com/v1");
-        let refusal = ann.refused(&provider).await;
+        developer.put(&own).await;
+        provider["spec"]["baseURL"] = json!("http://elsewhere.example.com/v1");
+        let refusal = developer.refused(&provider).await;
         assert!(refusal.contains("keys") || refusal.contains("Secret"), "{refusal}");
     })
     .await;
@@ -145,10 +145,10 @@ async fn a_status_is_the_operators_alone() {
     World::scenario("status", async |world| {
         let rules: &[(&str, &str, &[&str])] =
             &[("reeve.dev", "*", &["get", "create", "patch", "update"]), ("reeve.dev", "agentruns/status", &["patch", "update"])];
-        let ann = world.user("ann", rules).await;
-        ann.put(&minimal("agentrun")).await;
+        let developer = world.user("developer", rules).await;
+        developer.put(&minimal("agentrun")).await;
         let forged = json!({"status": {"phase": "Succeeded"}});
-        let refusal = ann.patch_status::<AgentRun>("say-hello", forged).await.unwrap_err();
+        let refusal = developer.patch_status::<AgentRun>("say-hello", forged).await.unwrap_err();
         assert!(refusal.contains("status"), "{refusal}");
     })
     .await;
