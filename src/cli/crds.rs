@@ -33,8 +33,8 @@ enum CrdsCommand {
     Apply {
         #[command(flatten)]
         connection: Box<Connection>,
-        /// Name that the API server keeps beside the fields
-        #[arg(long, value_name = "NAME", default_value = "reeve-crds")]
+        /// Name that the API server keeps beside the fields: Helm's own, so that a later install finds nothing in conflict
+        #[arg(long, value_name = "NAME", default_value = "helm")]
         field_manager: String,
         /// How long to wait until they are established
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
