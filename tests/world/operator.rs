@@ -83,6 +83,7 @@ impl Operator {
             .arg("--data-dir")
             .arg(data)
             .args(["--http-address", &http])
+            .args(["--read-api-address", "127.0.0.1:0"])
             .args(["--sandbox-installer-image", &cluster::reeve_image()])
             .args(["--identity", &format!("{}-{}", site.namespace, start.identity)])
             .args(["--log-format", "text", "--log", "info,rmcp=warn"])
