@@ -11,8 +11,8 @@ mod tests;
 
 use jiff::Timestamp;
 use reeve_api::{
-    AgentRunSpec, Artifact, ConditionStatus, Goal, GoalPhase, GoalSpec, GoalStatus, LocalRef, Role, RunArtifact, Task, TaskState,
-    TaskStatus, UsageStatus, Workspace,
+    AgentRun, AgentRunSpec, Artifact, ConditionStatus, ConditionType, Goal, GoalPhase, GoalSpec, GoalStatus, LocalRef, Role, RunArtifact,
+    Task, TaskState, TaskStatus, UsageStatus, Workspace, label,
 };
 
 use crate::conditions::{self, Say};
@@ -22,6 +22,9 @@ use crate::run::{RunState, checkpoint, usage};
 
 /// Names fit an AgentRun's own bound.
 const MAX_RUN_NAME: usize = names::MAX_LABEL;
+
+/// Reason of a Goal whose next run the API server does not take.
+const RUN_REFUSED: &str = "RunRefused";
 
 /// What is known of one run of the Goal.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +42,18 @@ pub enum Child {
         /// Its rows. Boxed: a run's state is large.
         state: Box<RunState>,
     },
+}
+
+/// Whether the operator made this run for this very Goal.
+///
+/// An owner reference alone proves nothing, since whoever creates a run writes it. Admission lets nobody but the operator set the label, and
+/// a run's `goalRef` at its creation, which never changes.
+pub fn owns(goal: &Goal, run: &AgentRun) -> bool {
+    let Some(uid) = &goal.metadata.uid else { return false };
+    let owned = run.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.uid == *uid);
+    let labelled = run.metadata.labels.as_ref().and_then(|labels| labels.get(label::GOAL_UID)) == Some(uid);
+    let referred = run.spec.goal_ref.as_ref().map(|goal| &goal.name) == goal.metadata.name.as_ref();
+    owned && labelled && referred
 }
 
 /// Something to do, and why.
@@ -142,6 +157,36 @@ pub fn plan(goal: &Goal, child: impl Fn(&str) -> Child, now: Timestamp) -> Plan 
     }
 }
 
+/// The status when the API server does not take a run of the Goal. An admin may mend what is in the way, so the Goal has not failed.
+pub fn refused(goal: &Goal, planned: &GoalStatus, run: &str, why: &str, now: Timestamp) -> GoalStatus {
+    const LONGEST: usize = 1024;
+    let mut status = planned.clone();
+    for task in status.tasks.iter_mut().filter(|task| task.run == run) {
+        task.state = TaskState::Waiting;
+    }
+    let message = format!("AgentRun {run} cannot be created, and is tried again: {why}").chars().take(LONGEST).collect::<String>();
+    let old = goal.status.as_ref().map_or(&[][..], |old| &old.conditions);
+    status.conditions = conditions::set(old, &[Say::ready(ConditionStatus::Unknown, RUN_REFUSED, message)], goal.metadata.generation, now);
+    status
+}
+
+/// Whether the status that was shown last says that this run was there.
+///
+/// A status is written after its run is created. So one that is late, or was lost in a crash, says less than there was, never more: the
+/// worst it does is to have a run created whose deletion it had not seen.
+fn was_there(goal: &Goal, run: &str) -> bool {
+    let Some(shown) = &goal.status else { return false };
+    let name = goal.metadata.name.as_deref().unwrap_or_default();
+    let refused = shown.conditions.iter().any(|told| told.type_ == ConditionType::Ready.as_str() && told.reason == RUN_REFUSED);
+    if run == planner_name(name) {
+        return !shown.tasks.is_empty() || (shown.phase == Some(GoalPhase::Planning) && !refused);
+    }
+    if run == acceptance_name(name) {
+        return shown.phase == Some(GoalPhase::Accepting) && !refused;
+    }
+    shown.tasks.iter().any(|task| task.run == run && task.state != TaskState::Waiting)
+}
+
 fn artifacts(last: Option<&CheckpointTaken>) -> Vec<RunArtifact> {
     last.map(|taken| checkpoint(taken).artifacts).unwrap_or_default()
 }
@@ -188,7 +233,9 @@ impl Walk<'_> {
         let workspace = self.workspace();
         let objective = objective(&self.goal.spec, task);
         let reason = format!("task {} of {of}, {}", index + 1, task.name);
-        if let Some(status) = self.tasks.get_mut(index) {
+        // Running means that its run was created, which a suspended Goal does not do.
+        let starts = !self.goal.spec.suspended || child(&name) != Child::Absent;
+        if let Some(status) = self.tasks.get_mut(index).filter(|_| starts) {
             status.state = TaskState::Running;
         }
         let outcome = self.run(&name, GoalPhase::Working, child, &reason, |spec| AgentRunSpec {
@@ -254,6 +301,10 @@ impl Walk<'_> {
     ) -> Result<RunState, Stop> {
         let stop = |reason: &str, message| Err(Stop::At(phase, ConditionStatus::Unknown, reason.to_owned(), message));
         match child(name) {
+            Child::Absent if was_there(self.goal, name) => {
+                let message = format!("AgentRun {name} was deleted; its work is not done and paid for twice. Create another Goal.");
+                Err(Stop::At(GoalPhase::Failed, ConditionStatus::False, "RunDeleted".to_owned(), message))
+            }
             Child::Absent => {
                 let mut spec = spec(&self.goal.spec);
                 spec.goal_ref = Some(LocalRef { name: self.name.to_owned() });
@@ -267,8 +318,15 @@ impl Walk<'_> {
             Child::Ours { suspended, waiting, state } => {
                 self.add(&usage(&state));
                 let Some(finished) = &state.finished else {
-                    if suspended != self.goal.spec.suspended {
-                        self.actions.push(Action::Suspend { name: name.to_owned(), suspended: self.goal.spec.suspended });
+                    // A suspended Goal says so before it suspends its run. So a run that is suspended while its Goal was not, a person suspended.
+                    let resumed = self.goal.status.as_ref().and_then(|shown| shown.phase) == Some(GoalPhase::Suspended);
+                    match (self.goal.spec.suspended, suspended) {
+                        (true, true) | (false, false) => {}
+                        (true, false) => self.actions.push(Action::Suspend { name: name.to_owned(), suspended: true }),
+                        (false, true) if resumed => self.actions.push(Action::Suspend { name: name.to_owned(), suspended: false }),
+                        (false, true) => {
+                            return stop("RunSuspended", format!("AgentRun {name} is suspended: take its spec.suspended back to go on."));
+                        }
                     }
                     return match waiting {
                         Some((reason, message)) => stop(&reason, format!("Run {name} waits: {message}")),

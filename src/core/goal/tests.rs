@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use reeve_api::{Acceptance, Command, ConditionStatus, Goal, GoalPhase, GoalSpec, Role, TaskState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use reeve_api::{Acceptance, AgentRun, Command, ConditionStatus, Goal, GoalPhase, GoalSpec, LocalRef, Role, TaskState, label};
 
-use super::{Action, Child, Plan, acceptance_name, plan, planner_name, task_name};
+use super::{Action, Child, Plan, acceptance_name, owns, plan, planner_name, refused, task_name};
 use crate::Digest;
 use crate::journal::{CheckpointTaken, PlannedTask, RunFinished};
 use crate::run::{EndReason, RunState};
@@ -57,6 +58,10 @@ fn ended(succeeded: bool, tasks: &[&str], left: Option<&str>) -> Child {
 
 fn working() -> Child {
     Child::Ours { suspended: false, waiting: None, state: Box::new(RunState::new("u")) }
+}
+
+fn held() -> Child {
+    Child::Ours { suspended: true, waiting: None, state: Box::new(RunState::new("u")) }
 }
 
 fn with(goal: &Goal, children: &[(String, Child)]) -> Plan {
@@ -153,10 +158,94 @@ fn a_suspended_goal_starts_nothing_and_suspends_what_works() {
     let plan = with(&goal, &[(planner_name("g"), working())]);
     assert_eq!(plan.actions, [Action::Suspend { name: "g-planner".to_owned(), suspended: true }]);
     assert_eq!(plan.status.phase, Some(GoalPhase::Suspended));
+    goal.status = Some(plan.status);
     goal.spec.suspended = false;
-    let held = Child::Ours { suspended: true, waiting: None, state: Box::new(RunState::new("u")) };
-    let plan = with(&goal, &[(planner_name("g"), held)]);
+    let plan = with(&goal, &[(planner_name("g"), held())]);
     assert_eq!(plan.actions, [Action::Suspend { name: "g-planner".to_owned(), suspended: false }]);
+    assert_eq!((plan.status.phase, reason(&plan)), (Some(GoalPhase::Planning), ("Unknown", "Running")));
+}
+
+#[test]
+fn a_run_that_a_person_suspended_stays_suspended() {
+    let mut goal = goal("g");
+    let children = [(planner_name("g"), held())];
+    for before in [None, Some(with(&goal, &[]).status), Some(with(&goal, &[(planner_name("g"), working())]).status)] {
+        goal.status = before;
+        let plan = with(&goal, &children);
+        assert!(plan.actions.is_empty(), "{:?}", plan.actions);
+        assert_eq!((plan.status.phase, reason(&plan)), (Some(GoalPhase::Planning), ("Unknown", "RunSuspended")));
+        assert!(plan.status.conditions[0].message.contains("AgentRun g-planner is suspended"));
+        goal.status = Some(plan.status);
+    }
+}
+
+/// The children of a goal with tasks a and b, up to `run`, which is `last` or not there.
+fn up_to(run: &str, last: Option<Child>) -> Vec<(String, Child)> {
+    let all = [
+        (planner_name("g"), ended(true, &["a", "b"], None)),
+        (task_name("g", "a"), ended(true, &[], Some("one"))),
+        (task_name("g", "b"), ended(true, &[], Some("two"))),
+        (acceptance_name("g"), working()),
+    ];
+    let mut children: Vec<_> = all.into_iter().take_while(|(name, _)| name != run).collect();
+    children.extend(last.map(|last| (run.to_owned(), last)));
+    children
+}
+
+const RUNS: [&str; 4] = ["g-planner", "g-task-a", "g-task-b", "g-acceptance"];
+
+#[test]
+fn a_run_that_was_deleted_fails_its_goal_and_is_not_done_again() {
+    for run in RUNS {
+        for begun in [None, Some(working())] {
+            let mut goal = goal("g");
+            // What is shown after the run was created, and what is shown while it works.
+            goal.status = Some(with(&goal, &up_to(run, begun)).status);
+            let plan = with(&goal, &up_to(run, None));
+            assert!(plan.actions.is_empty(), "{run}: {:?}", plan.actions);
+            assert_eq!((plan.status.phase, reason(&plan)), (Some(GoalPhase::Failed), ("False", "RunDeleted")), "{run}");
+            assert!(plan.status.conditions[0].message.starts_with(&format!("AgentRun {run} was deleted")));
+        }
+    }
+    let mut goal = goal("g");
+    goal.status = Some(with(&goal, &up_to("g-acceptance", Some(working()))).status);
+    for run in RUNS {
+        assert_eq!(reason(&with(&goal, &up_to(run, None))), ("False", "RunDeleted"), "{run}, finished before");
+    }
+}
+
+#[test]
+fn a_run_that_was_deleted_while_its_goal_was_suspended_fails_it_too() {
+    let mut goal = goal("g");
+    goal.spec.suspended = true;
+    goal.status = Some(with(&goal, &up_to("g-task-b", Some(working()))).status);
+    assert_eq!(goal.status.as_ref().unwrap().phase, Some(GoalPhase::Suspended));
+    assert_eq!(reason(&with(&goal, &up_to("g-task-b", None))), ("False", "RunDeleted"));
+}
+
+#[test]
+fn a_crash_between_the_creation_of_a_run_and_the_status_changes_nothing() {
+    for (index, run) in RUNS.iter().enumerate() {
+        let mut goal = goal("g");
+        // The status of the moment before: the run before this one worked, or nothing was shown yet.
+        goal.status = index.checked_sub(1).map(|before| with(&goal, &up_to(RUNS[before], Some(working()))).status);
+        let not_created = with(&goal, &up_to(run, None));
+        assert_eq!(created(&not_created).map(|(name, ..)| name), Some(*run));
+        let there = with(&goal, &up_to(run, Some(working())));
+        assert!(there.actions.is_empty());
+        assert!(!there.status.phase.unwrap().is_final(), "{run}");
+    }
+}
+
+#[test]
+fn a_goal_suspended_between_two_runs_goes_on_with_the_next() {
+    for run in RUNS {
+        let mut goal = goal("g");
+        goal.spec.suspended = true;
+        goal.status = Some(with(&goal, &up_to(run, None)).status);
+        goal.spec.suspended = false;
+        assert_eq!(created(&with(&goal, &up_to(run, None))).map(|(name, ..)| name), Some(run));
+    }
 }
 
 #[test]
@@ -173,4 +262,55 @@ fn names_of_runs_fit_and_stay_apart() {
     let names = [planner_name(&long), task_name(&long, "a"), task_name(&long, "b"), acceptance_name(&long)];
     assert!(names.iter().all(|name| name.len() <= 63), "{names:?}");
     assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+}
+
+/// The first run of this goal as the operator makes it.
+fn made(goal: &Goal) -> AgentRun {
+    let plan = with(goal, &[]);
+    let [Action::CreateRun { name, spec, .. }] = plan.actions.as_slice() else { panic!("no run") };
+    let mut run = AgentRun::new(name, (**spec).clone());
+    let uid = goal.metadata.uid.clone().unwrap();
+    run.metadata.labels = Some(BTreeMap::from([(label::GOAL_UID.to_owned(), uid.clone())]));
+    let owner = OwnerReference { uid, controller: Some(true), name: "g".to_owned(), ..OwnerReference::default() };
+    run.metadata.owner_references = Some(vec![owner]);
+    run
+}
+
+#[test]
+fn a_run_is_its_goals_only_with_what_none_but_the_operator_can_write() {
+    let mut goal = goal("g");
+    goal.metadata.uid = Some("goal-uid".to_owned());
+    assert!(owns(&goal, &made(&goal)));
+    let forgeries: [(&str, fn(&mut AgentRun)); 7] = [
+        ("no label", |run| run.metadata.labels = None),
+        ("another label", |run| run.metadata.labels = Some(BTreeMap::from([(label::GOAL_UID.to_owned(), "other".to_owned())]))),
+        ("no goalRef", |run| run.spec.goal_ref = None),
+        ("another goalRef", |run| run.spec.goal_ref = Some(LocalRef { name: "other".to_owned() })),
+        ("no owner", |run| run.metadata.owner_references = None),
+        ("no controller", |run| run.metadata.owner_references.as_mut().unwrap()[0].controller = None),
+        ("a goal of this name that is gone", |run| run.metadata.owner_references.as_mut().unwrap()[0].uid = "other".to_owned()),
+    ];
+    for (what, forge) in forgeries {
+        let mut run = made(&goal);
+        forge(&mut run);
+        assert!(!owns(&goal, &run), "{what}");
+    }
+    let run = made(&goal);
+    goal.metadata.uid = None;
+    assert!(!owns(&goal, &run));
+}
+
+#[test]
+fn a_run_that_is_refused_is_said_and_tried_again() {
+    for run in RUNS {
+        let mut goal = goal("g");
+        let first = with(&goal, &up_to(run, None));
+        let status = refused(&goal, &first.status, run, "exceeded quota: runs", now());
+        assert_eq!((status.conditions[0].status.as_str(), status.conditions[0].reason.as_str()), ("Unknown", "RunRefused"));
+        assert!(status.conditions[0].message.contains(run) && status.conditions[0].message.contains("exceeded quota: runs"));
+        goal.status = Some(status);
+        let again = with(&goal, &up_to(run, None));
+        assert_eq!(created(&again).map(|(name, ..)| name), Some(run), "{run}");
+        assert_eq!(refused(&goal, &again.status, run, "exceeded quota: runs", now()), goal.status.unwrap(), "written once");
+    }
 }
