@@ -6,7 +6,7 @@
 //! | `run/` | drives a run: `reeve_core::run::next` says the step, `run/driver.rs` does it |
 //! | `sandbox/` | the Job, its Pod, the one stream to it |
 //! | `cluster/` | the Lease, writes to the API server, backoff |
-//! | `web/` | health, metrics, the read API |
+//! | `web/` | health and metrics; on loopback, the read API |
 //!
 //! Architecture invariant: nothing that a restart needs is kept in memory; a run goes on from its rows. (`tests/crash.rs` kills the process
 //! at every point that matters.)
@@ -39,7 +39,7 @@ use reeve_store::{Artifacts, Journal};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-pub use config::Config;
+pub use config::{Config, LoopbackAddress, READ_API_PORT};
 pub use error::Error;
 
 use crate::cluster::{Backoff, LeaseConfig, acquire};
@@ -63,9 +63,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let journal = Journal::open(&config.data_dir.join("journal.db")).await?;
     let artifacts = Artifacts::open(&config.data_dir.join("artifacts")).await?;
     let readiness = Readiness::new("waits for the Lease");
-    let served = web::serve(config.http_address, readiness.clone(), journal.clone(), artifacts.clone(), stop.clone())
-        .await
-        .map_err(|error| Error::Config(format!("cannot serve on {}: {error}", config.http_address)))?;
+    let cannot = |address| move |error| Error::Config(format!("cannot serve on {address}: {error}"));
+    let probes = web::serve_probes(config.http_address, readiness.clone(), stop.clone());
+    let probes = probes.await.map_err(cannot(config.http_address))?;
+    let read_api = web::serve_read_api(config.read_api_address, journal.clone(), artifacts.clone(), stop.clone());
+    let read_api = read_api.await.map_err(cannot(config.read_api_address.get()))?;
     let client = cluster::connect().await.map_err(|error| Error::Config(format!("no way to the API server: {error}")))?;
     let lease = LeaseConfig::new(&config.namespace, &config.lease_name, &config.identity);
     let floor = journal.highest_epoch().await?;
@@ -84,7 +86,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     work.cancel();
     held.release().await;
     journal.close().await;
-    served.abort();
+    probes.abort();
+    read_api.abort();
     match outcome {
         Err(error) => Err(error),
         Ok(()) if stop.is_cancelled() => Ok(()),

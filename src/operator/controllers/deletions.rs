@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_was_deleted_while_nobody_watched_is_seen_at_the_next_list() {
         let mut listing = Listing::default();
-        assert!(listing.gone(Event::Init, || kept(&["a", "b"])).is_empty());
+        assert!(listing.gone(Event::<PartialObjectMeta<AgentRun>>::Init, || kept(&["a", "b"])).is_empty());
         assert!(listing.gone(Event::InitApply(object("b")), || kept(&["a", "b"])).is_empty());
         // c was made and taken up after the list was asked for: it is not forgotten.
         assert_eq!(listing.gone(Event::<PartialObjectMeta<AgentRun>>::InitDone, || kept(&["a", "b", "c"])), ["a"]);

@@ -12,12 +12,12 @@ use kube::runtime::controller::Action;
 use kube::runtime::watcher;
 use kube::{Api, Resource as _, ResourceExt as _};
 use reeve_api::{AgentRun, AgentRunPhase, AgentRunSpec, FIELD_MANAGER, Goal, GoalPhase, label};
-use reeve_core::goal::{self, Child};
+use reeve_core::goal::{self, Child, Plan};
 use reeve_core::journal::{Event, Stream};
 use reeve_core::run::RunState;
 
-use super::{controller, drive, show};
-use crate::cluster::create_owned;
+use super::{GOALS_AGAIN, controller, drive, show};
+use crate::cluster::{WriteError, create_owned};
 use crate::context::Context;
 use crate::error::Error;
 use crate::run::RunLog;
@@ -36,12 +36,36 @@ async fn reconcile(context: Arc<Context>, goal: Arc<Goal>) -> Result<Action, Err
     }
     let children = observe(&context, &goal).await?;
     let plan = goal::plan(&goal, |name| children.get(name).cloned().unwrap_or(Child::Absent), Timestamp::now());
-    for action in &plan.actions {
-        tracing::info!(goal = format!("{}/{}", goal.namespace().unwrap_or_default(), goal.name_any()), %action, "goal");
-        apply(&context, &goal, action).await?;
+    // A status that says Suspended stands before a run is suspended for it, and one that says that a run is there after it was created.
+    let (first, last): (Vec<_>, Vec<_>) =
+        plan.actions.iter().partition(|action| !matches!(action, goal::Action::Suspend { suspended: true, .. }));
+    for action in first {
+        if let Err(error) = apply(&context, &goal, action).await {
+            tell(&context, &goal, &plan, action, &error).await;
+            return Err(error);
+        }
     }
     show(&context, goal.as_ref(), goal.status.as_ref(), &plan.status).await?;
-    Ok(Action::await_change())
+    for action in last {
+        apply(&context, &goal, action).await?;
+    }
+    let ended = plan.status.phase.is_some_and(GoalPhase::is_final);
+    Ok(if ended { Action::await_change() } else { Action::requeue(GOALS_AGAIN) })
+}
+
+/// Shows why a run could not be created, in the server's words. The caller tries again, with backoff.
+async fn tell(context: &Context, goal: &Goal, plan: &Plan, action: &goal::Action, error: &Error) {
+    let (goal::Action::CreateRun { name, .. }, Error::Write(refusal)) = (action, error) else { return };
+    let why = match refusal {
+        WriteError::Api { source: kube::Error::Api(status), .. } => status.message.clone(),
+        // No answer is no refusal.
+        WriteError::Api { .. } => return,
+        WriteError::NameTaken { .. } | WriteError::Incomplete { .. } => refusal.to_string(),
+    };
+    let status = goal::refused(goal, &plan.status, name, &why, Timestamp::now());
+    if let Err(error) = show(context, goal, goal.status.as_ref(), &status).await {
+        tracing::warn!(goal = format!("{}/{}", goal.namespace().unwrap_or_default(), goal.name_any()), %error, "its status cannot be written");
+    }
 }
 
 /// The runs under the names that this Goal may use, each with what the journal says of it.
@@ -79,8 +103,7 @@ async fn observe(context: &Arc<Context>, goal: &Goal) -> Result<BTreeMap<String,
 
 async fn look(context: &Arc<Context>, api: &Api<AgentRun>, goal: &Goal, name: &str) -> Result<Child, Error> {
     let Some(run) = api.get_opt(name).await? else { return Ok(Child::Absent) };
-    let ours = run.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == goal.uid().as_ref());
-    if !ours {
+    if !goal::owns(goal, &run) {
         return Ok(Child::Foreign);
     }
     let uid = run.uid().unwrap_or_default();
@@ -104,6 +127,7 @@ async fn state(context: &Arc<Context>, uid: &str) -> Result<RunState, Error> {
 }
 
 async fn apply(context: &Context, goal: &Goal, action: &goal::Action) -> Result<(), Error> {
+    tracing::info!(goal = format!("{}/{}", goal.namespace().unwrap_or_default(), goal.name_any()), %action, "goal");
     match action {
         goal::Action::CreateRun { name, spec, .. } => {
             create_owned(&context.client, &child(goal, name, spec)).await?;

@@ -34,10 +34,19 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
     })
 }
 
-/// Creates the default set where there is none. One that a person has edited is left alone.
+/// Creates the default set at the first start. One that a person has edited is left alone, and one that a person has deleted stays away:
+/// without a set of the operator's nothing is allowed, which may be just what was wanted.
 pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
     let api: Api<PolicySet> = Api::namespaced(context.client.clone(), &context.config.namespace);
     if api.get_opt(DEFAULT).await?.is_some() {
+        return Ok(());
+    }
+    let default = (context.config.namespace.clone(), DEFAULT.to_owned());
+    if activations(context).await?.contains_key(&default) {
+        tracing::warn!(
+            policyset = format!("{}/{DEFAULT}", default.0),
+            "it was deleted and is not created again; without any, nothing is allowed"
+        );
         return Ok(());
     }
     let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
@@ -56,19 +65,39 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
 pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), Error> {
     let past = activations(context).await?;
     for scope in scopes {
-        for set in scope.api::<PolicySet>(&context.client).list(&ListParams::default()).await? {
+        for set in scope.api::<DeserializeGuard<PolicySet>>(&context.client).list(&ListParams::default()).await? {
             let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
-            if let Some(before) = past.get(&(namespace.clone(), name.clone())).filter(|before| Some(&before.uid) == set.uid().as_ref()) {
-                let bytes = context.artifacts.get(&before.digest).await?;
-                let spec: PolicySetSpec =
-                    serde_json::from_slice(&bytes).map_err(|error| Error::bug(format!("policy set {}: {error}", before.digest)))?;
-                match compile(&spec) {
-                    Ok(compiled) => context.policies.activate(&namespace, &name, in_force(context, &set, &spec, before.digest, compiled)),
-                    // A text that a stricter version of Reeve does not take any more: nothing of it is in force, and its status says so.
-                    Err(why) => tracing::error!(policyset = format!("{namespace}/{name}"), why, "what was in force is not valid any more"),
+            let shown = format!("{namespace}/{name}");
+            if let Some(before) = past.get(&(namespace, name)).filter(|before| Some(&before.uid) == set.uid().as_ref()) {
+                restore(context, before).await?;
+            }
+            match set.0 {
+                Ok(set) => {
+                    let status = judge(context, &set).await?;
+                    // The controller shows it as soon as it can; what is in force does not hang on what is shown.
+                    if let Err(error) = show(context, &set, set.status.as_ref(), &status).await {
+                        tracing::warn!(policyset = shown, %error, "its status cannot be written yet");
+                    }
+                }
+                Err(invalid) => {
+                    tracing::error!(policyset = shown, error = invalid.error, "it cannot be read; what was in force before stays")
                 }
             }
-            reconcile(Arc::clone(context), Arc::new(set)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts in force again what the journal says was.
+async fn restore(context: &Context, before: &PolicyActivated) -> Result<(), Error> {
+    let bytes = context.artifacts.get(&before.digest).await?;
+    let spec: PolicySetSpec =
+        serde_json::from_slice(&bytes).map_err(|error| Error::bug(format!("policy set {}: {error}", before.digest)))?;
+    match compile(&spec) {
+        Ok(compiled) => context.policies.activate(&before.namespace, &before.name, in_force(context, before, &spec, compiled)),
+        // A text that a stricter version of Reeve does not take any more: nothing of it is in force, and its status says so.
+        Err(why) => {
+            tracing::error!(policyset = format!("{}/{}", before.namespace, before.name), why, "what was in force is not valid any more");
         }
     }
     Ok(())
@@ -91,27 +120,32 @@ async fn activations(context: &Context) -> Result<BTreeMap<(String, String), Pol
 }
 
 async fn reconcile(context: Arc<Context>, set: Arc<PolicySet>) -> Result<Action, Error> {
-    let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
     if set.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    let status = judge(&context, &set).await?;
+    show(&context, set.as_ref(), set.status.as_ref(), &status).await?;
+    Ok(Action::await_change())
+}
+
+/// Puts the set in force if it is valid, and says what to show of it.
+async fn judge(context: &Context, set: &PolicySet) -> Result<PolicySetStatus, Error> {
+    let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
     let say = match compile(&set.spec) {
         Ok(compiled) => {
-            activate(&context, &set, &namespace, &name, compiled).await?;
+            activate(context, set, &namespace, &name, compiled).await?;
             Say::ready(ConditionStatus::True, "Active", "The policies are valid, their cases hold, and they are in force.")
         }
         Err(why) => Say::ready(ConditionStatus::False, "Invalid", why),
     };
     let active = context.policies.get(&namespace, &name).filter(|active| Some(&active.uid) == set.uid().as_ref());
     let old = set.status.clone().unwrap_or_default();
-    let status = PolicySetStatus {
+    Ok(PolicySetStatus {
         observed_generation: set.metadata.generation,
         active_digest: active.as_ref().map(|active| active.digest.to_string()),
         policies: active.as_ref().map(|active| i32::try_from(active.policies).unwrap_or(i32::MAX)),
         conditions: conditions::set(&old.conditions, &[say], set.metadata.generation, Timestamp::now()),
-    };
-    show(&context, set.as_ref(), set.status.as_ref(), &status).await?;
-    Ok(Action::await_change())
+    })
 }
 
 /// Parses, validates against the schema, and holds the golden cases. The text of an error is for a person.
@@ -124,20 +158,20 @@ fn compile(spec: &PolicySetSpec) -> Result<CompiledSet, String> {
     Err(failed.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
-fn in_force(context: &Context, set: &PolicySet, spec: &PolicySetSpec, digest: Digest, compiled: CompiledSet) -> InForce {
-    let namespace = set.namespace().unwrap_or_default();
-    let scope = if namespace == context.config.namespace { PolicyScope::Operator } else { PolicyScope::Namespace };
+fn in_force(context: &Context, activated: &PolicyActivated, spec: &PolicySetSpec, compiled: CompiledSet) -> InForce {
+    let PolicyActivated { namespace, name, uid, digest, generation: _ } = activated;
+    let scope = if *namespace == context.config.namespace { PolicyScope::Operator } else { PolicyScope::Namespace };
     let mode = match spec.mode {
         PolicyMode::Enforce => Mode::Enforce,
         PolicyMode::Shadow => Mode::Shadow,
     };
-    let name = format!("{namespace}/{}", set.name_any());
+    let name = format!("{namespace}/{name}");
     let policies = compiled.len();
     InForce {
-        uid: set.uid().unwrap_or_default(),
-        digest,
+        uid: uid.clone(),
+        digest: *digest,
         policies,
-        set: ActiveSet { name, digest, scope, mode, compiled: Arc::new(compiled) },
+        set: ActiveSet { name, digest: *digest, scope, mode, compiled: Arc::new(compiled) },
     }
 }
 
@@ -157,10 +191,10 @@ async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &st
         digest,
         generation: set.metadata.generation.unwrap_or_default(),
     };
-    let draft = RowDraft::of(&Event::PolicyActivated(activated), &Actor::Operator, Timestamp::now()).map_err(bug)?;
+    let draft = RowDraft::of(&Event::PolicyActivated(activated.clone()), &Actor::Operator, Timestamp::now()).map_err(bug)?;
     let after = context.journal.head(&Stream::operator()).await?.map(|head| head.seq);
     context.journal.append(context.epoch, &Stream::operator(), after, vec![draft]).await?;
-    context.policies.activate(namespace, name, in_force(context, set, &set.spec, digest, compiled));
+    context.policies.activate(namespace, name, in_force(context, &activated, &set.spec, compiled));
     context.references.notify_waiters();
     Ok(())
 }
