@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use reeve_operator::Config;
+use reeve_operator::{Config, LoopbackAddress};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -43,9 +43,12 @@ pub(crate) struct Operator {
     /// When the images of a sandbox are pulled
     #[arg(long, env = "REEVE_SANDBOX_PULL_POLICY", value_enum, default_value_t, value_name = "POLICY")]
     sandbox_pull_policy: PullPolicy,
-    /// Where health, metrics and the read API are served
+    /// Where health and metrics are served
     #[arg(long, env = "REEVE_HTTP_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     http_address: SocketAddr,
+    /// Where the read API is served: a loopback address. `kubectl reeve` forwards to its default port
+    #[arg(long, env = "REEVE_READ_API_ADDRESS", value_name = "ADDRESS", default_value_t)]
+    read_api_address: LoopbackAddress,
     /// Runs that are driven at the same time
     #[arg(long, env = "REEVE_MAX_CONCURRENT_RUNS", value_name = "N", default_value = "10")]
     max_concurrent_runs: NonZeroUsize,
@@ -121,6 +124,7 @@ impl Operator {
             sandbox_installer_image: self.sandbox_installer_image,
             sandbox_pull_policy: self.sandbox_pull_policy.as_str().to_owned(),
             http_address: self.http_address,
+            read_api_address: self.read_api_address,
             max_concurrent_runs: self.max_concurrent_runs.get(),
         }
     }

@@ -53,11 +53,11 @@ impl Trace {
     /// Prints the rows, and with `--follow` those that come.
     pub(crate) async fn run(self, connection: &Connection) -> Result<(), Failure> {
         let (client, namespace) = connection.connect().await?;
-        let api = ReadApi::new(client.clone(), &self.reeve);
+        let mut api = ReadApi::new(client.clone(), &self.reeve);
         let mut printer = Printer::new(self.output);
         let mut place = Place { namespace, run: self.uid.as_deref().map(Stream::run), from: Seq(1), away: 0 };
         loop {
-            let rows = self.look(&client, &api, &mut place).await?;
+            let rows = self.look(&client, &mut api, &mut place).await?;
             for row in &rows {
                 printer.row(row)?;
             }
@@ -76,7 +76,7 @@ impl Trace {
     }
 
     /// The next rows. While following, none where there are none yet, or the operator is away for a moment.
-    async fn look(&self, client: &Client, api: &ReadApi, place: &mut Place) -> Result<Vec<Row>, Failure> {
+    async fn look(&self, client: &Client, api: &mut ReadApi, place: &mut Place) -> Result<Vec<Row>, Failure> {
         let Place { namespace, run, from, away } = place;
         let doing = format!("reading the journal of {namespace}/{}", self.run);
         let uid = run.as_ref().map_or_else(String::new, |run| format!("&uid={}", run.as_str()));

@@ -1,7 +1,12 @@
 //! Settings of the operator.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Port of the read API in the operator's Pod, which `kubectl reeve` forwards to.
+pub const READ_API_PORT: u16 = 8081;
 
 /// Settings of the operator, fixed at its start. The program reads them from flags and the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +25,73 @@ pub struct Config {
     pub sandbox_installer_image: String,
     /// `imagePullPolicy` of a sandbox's containers.
     pub sandbox_pull_policy: String,
-    /// Where health, metrics and the read API are served.
+    /// Where health and metrics are served, to whoever can reach it.
     pub http_address: SocketAddr,
+    /// Where the read API is served.
+    pub read_api_address: LoopbackAddress,
     /// Runs that are driven at the same time, at least 1.
     pub max_concurrent_runs: usize,
+}
+
+/// An address that nothing but its own host, or its own Pod, can reach.
+///
+/// The read API shows every journal and artifact and asks nobody who they are. On loopback, whoever reads it was let in by the API server
+/// (`pods/portforward`), which does ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoopbackAddress(SocketAddr);
+
+impl LoopbackAddress {
+    /// The address.
+    #[must_use]
+    pub const fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl Default for LoopbackAddress {
+    fn default() -> LoopbackAddress {
+        LoopbackAddress(SocketAddr::from((Ipv4Addr::LOCALHOST, READ_API_PORT)))
+    }
+}
+
+impl fmt::Display for LoopbackAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl FromStr for LoopbackAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<LoopbackAddress, String> {
+        let address: SocketAddr = text.parse().map_err(|error| format!("expected ADDRESS:PORT, such as {}: {error}", Self::default()))?;
+        if address.ip().is_loopback() {
+            return Ok(LoopbackAddress(address));
+        }
+        Err(format!(
+            "expected a loopback address, such as {}: the read API shows every journal to whoever reaches it; \
+             people reach it by `kubectl reeve`, through the API server",
+            Self::default()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_read_api_listens_on_loopback_or_not_at_all() {
+        for good in ["127.0.0.1:8081", "127.8.9.10:1", "[::1]:8081"] {
+            assert_eq!(good.parse::<LoopbackAddress>().unwrap().to_string(), good);
+        }
+        for open in ["0.0.0.0:8081", "[::]:8081", "10.0.0.1:8081", "[::ffff:10.0.0.1]:8081"] {
+            assert!(open.parse::<LoopbackAddress>().unwrap_err().contains("expected a loopback address"), "{open}");
+        }
+        for nonsense in ["8081", "localhost:8081", ""] {
+            assert!(nonsense.parse::<LoopbackAddress>().unwrap_err().contains("expected ADDRESS:PORT"), "{nonsense}");
+        }
+    }
 }

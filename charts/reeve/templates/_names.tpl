@@ -78,5 +78,5 @@ matchResources:
 {{- /* What kubectl reeve must be told where the release is not `reeve` in `reeve-system`. */ -}}
 {{- define "reeve.pluginFlags" -}}
 {{- if ne .Release.Namespace "reeve-system" }} --reeve-namespace {{ .Release.Namespace }}{{ end -}}
-{{- if ne (include "reeve.fullname" .) "reeve" }} --reeve-service {{ include "reeve.fullname" . }}{{ end -}}
+{{- if ne .Release.Name "reeve" }} --reeve-release {{ .Release.Name }}{{ end -}}
 {{- end -}}

@@ -1,4 +1,7 @@
-//! What the operator serves over HTTP: whether it lives, whether it works, its metrics, and the read API.
+//! What the operator serves over HTTP: to whoever reaches it, whether it lives, whether it works, and its metrics; on loopback, the read API.
+//!
+//! Architecture invariant: no journal and no artifact is on a port that another Pod can reach. ([`LoopbackAddress`];
+//! `the_open_port_shows_no_journal`)
 //!
 //! Architecture invariant: nothing here writes. (`nothing_but_get_is_served`)
 //!
@@ -19,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry;
+use crate::{LoopbackAddress, telemetry};
 
 /// Whether this process does its work, and if not, why. Clones share it.
 #[derive(Clone, Debug)]
@@ -50,19 +53,29 @@ impl Readiness {
     }
 }
 
-/// Serves until `stop` fires and requests in hand are answered, or the handle is aborted. Listens when this returns.
+/// Serves health and metrics until `stop` fires and requests in hand are answered, or the handle is aborted. Listens when this returns.
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(
-    address: SocketAddr,
-    readiness: Readiness,
+pub async fn serve_probes(address: SocketAddr, readiness: Readiness, stop: CancellationToken) -> std::io::Result<JoinHandle<()>> {
+    serve(address, probes(readiness), stop).await
+}
+
+/// Serves the read API, as [`serve_probes`] does.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve_read_api(
+    address: LoopbackAddress,
     journal: Journal,
     artifacts: Artifacts,
     stop: CancellationToken,
 ) -> std::io::Result<JoinHandle<()>> {
+    serve(address.get(), read_api(journal, artifacts), stop).await
+}
+
+async fn serve(address: SocketAddr, router: Router, stop: CancellationToken) -> std::io::Result<JoinHandle<()>> {
     let listener = TcpListener::bind(address).await?;
-    let router = routes(readiness, journal, artifacts);
     Ok(tokio::spawn(async move {
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = serving.await {
@@ -71,13 +84,16 @@ pub async fn serve(
     }))
 }
 
-fn routes(readiness: Readiness, journal: Journal, artifacts: Artifacts) -> Router {
-    let probes = Router::new()
+fn probes(readiness: Readiness) -> Router {
+    Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(readiness);
-    probes.nest("/api/v1", read::routes(journal, artifacts))
+        .with_state(readiness)
+}
+
+fn read_api(journal: Journal, artifacts: Artifacts) -> Router {
+    Router::new().nest("/api/v1", read::routes(journal, artifacts))
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {

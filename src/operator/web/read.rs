@@ -1,6 +1,7 @@
 //! The read API: journals as JSON lines, artifacts as bytes.
 //!
-//! `kubectl reeve` reaches it through the API server (`services/proxy`), which is where a caller's right to it is checked.
+//! `kubectl reeve` reaches it through the API server (`pods/portforward`), which is where a caller's right to it is checked; it listens on
+//! loopback, so there is no other way to it.
 
 use std::sync::Arc;
 

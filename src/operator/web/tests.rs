@@ -11,7 +11,8 @@ use tower::ServiceExt as _;
 use super::*;
 
 struct Stand {
-    router: Router,
+    probes: Router,
+    read_api: Router,
     readiness: Readiness,
     journal: Journal,
     artifacts: Artifacts,
@@ -24,13 +25,13 @@ impl Stand {
         let journal = Journal::open(&directory.path().join("journal.db")).await.unwrap();
         let artifacts = Artifacts::open(&directory.path().join("artifacts")).await.unwrap();
         let readiness = Readiness::new("waits for the Lease");
-        let router = routes(readiness.clone(), journal.clone(), artifacts.clone());
-        Stand { router, readiness, journal, artifacts, _directory: directory }
+        let (probes, read_api) = (probes(readiness.clone()), read_api(journal.clone(), artifacts.clone()));
+        Stand { probes, read_api, readiness, journal, artifacts, _directory: directory }
     }
 
     async fn ask(&self, method: Method, path: &str) -> Response {
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        self.router.clone().oneshot(request).await.unwrap()
+        let router = if path.starts_with("/api/") { &self.read_api } else { &self.probes };
+        send(router, method, path).await
     }
 
     async fn get(&self, path: &str) -> (u16, Vec<u8>) {
@@ -55,6 +56,11 @@ impl Stand {
     }
 }
 
+async fn send(router: &Router, method: Method, path: &str) -> Response {
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    router.clone().oneshot(request).await.unwrap()
+}
+
 fn started() -> Event {
     let digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     serde_json::from_value(json!({ "kind": "run.started", "body": {
@@ -77,6 +83,15 @@ async fn readiness_says_why_not() {
     stand.readiness.not_ready("stops");
     assert_eq!(stand.get("/readyz").await.0, 503);
     assert!(String::from_utf8(stand.get("/metrics").await.1).unwrap().contains("process_resident_memory_bytes"));
+}
+
+#[tokio::test]
+async fn the_open_port_shows_no_journal() {
+    let stand = Stand::new().await;
+    stand.run("uid-1", 2).await;
+    let path = "/api/v1/namespaces/team/runs/fix/journal";
+    assert_eq!(send(&stand.read_api, Method::GET, path).await.status(), 200);
+    assert_eq!(send(&stand.probes, Method::GET, path).await.status(), 404);
 }
 
 #[tokio::test]
