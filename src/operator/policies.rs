@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn set(uid: &str) -> InForce {
-        let compiled = Arc::new(CompiledSet::parse("permit(principal, action, resource);").unwrap());
+        let compiled = Arc::new(CompiledSet::parse(&reeve_core::policy::default_spec().unwrap().cedar).unwrap());
         let digest = Digest::of("text");
         let set = ActiveSet { name: "n/s".to_owned(), digest, scope: PolicyScope::Namespace, mode: Mode::Enforce, compiled };
         InForce { uid: uid.to_owned(), digest, policies: 1, set }
