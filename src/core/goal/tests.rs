@@ -276,12 +276,14 @@ fn made(goal: &Goal) -> AgentRun {
     run
 }
 
+type Forge = fn(&mut AgentRun);
+
 #[test]
 fn a_run_is_its_goals_only_with_what_none_but_the_operator_can_write() {
     let mut goal = goal("g");
     goal.metadata.uid = Some("goal-uid".to_owned());
     assert!(owns(&goal, &made(&goal)));
-    let forgeries: [(&str, fn(&mut AgentRun)); 7] = [
+    let forgeries: [(&str, Forge); 7] = [
         ("no label", |run| run.metadata.labels = None),
         ("another label", |run| run.metadata.labels = Some(BTreeMap::from([(label::GOAL_UID.to_owned(), "other".to_owned())]))),
         ("no goalRef", |run| run.spec.goal_ref = None),
