@@ -270,9 +270,8 @@ async fn a_full_disk_loses_nothing() {
         gate.open();
         let message = world.run_is("halted", "JournalUnavailable").await;
         assert!(message.contains("full") || message.contains("space"), "{message}");
+        // It may find room in the log that the failed write gave back; then it goes on, and otherwise waits.
         world.run("waits", json!({})).await;
-        let message = world.not_ready("waits").await;
-        assert!(message.contains("full") || message.contains("space"), "{message}");
 
         disk.make_room();
         for name in ["halted", "waits"] {

@@ -92,13 +92,6 @@ impl Person {
         ready(&run.status.unwrap().conditions).1
     }
 
-    /// Waits until the run says why it cannot go on for now; gives its message.
-    pub async fn not_ready(&self, name: &str) -> String {
-        let waits = |run: &AgentRun| run.status.as_ref().is_some_and(|status| !ready(&status.conditions).1.is_empty());
-        let run = self.wait::<AgentRun>(name, "waiting", waits).await;
-        ready(&run.status.unwrap().conditions).1
-    }
-
     /// Waits for the run's end.
     pub async fn run_ended(&self, name: &str) -> Ended<AgentRun> {
         let ended = |run: &AgentRun| run.status.as_ref().and_then(|status| status.phase).is_some_and(AgentRunPhase::is_final);
