@@ -268,7 +268,6 @@ async fn a_full_disk_loses_nothing() {
         gate.reached().await;
         disk.fill();
         gate.open();
-        // SQLite may find room again by itself, in its own log; whatever it does, no row is lost and no effect goes unjournaled.
         let message = world.run_is("halted", "JournalUnavailable").await;
         assert!(message.contains("full") || message.contains("space"), "{message}");
         // It may find room in the log that the failed write gave back; then it goes on, and otherwise waits.
