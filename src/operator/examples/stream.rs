@@ -51,16 +51,18 @@ async fn main() {
     reference.figure("kubectl_exec", None);
     let mut pings = Vec::new();
     let mut lookups = Vec::new();
+    let mut resolves = Vec::new();
     let mut calls = Vec::new();
     for number in 0..CALLS {
         pings.push(timed(session.ping()).await);
         lookups.push(timed(session.lookup(&Lookup { key: "none".to_owned(), wait_ms: 0 })).await);
-        let started = Instant::now();
-        read(&session, &number.to_string()).await;
-        calls.push(started.elapsed());
+        let (resolved, called) = read(&session, &number.to_string()).await;
+        resolves.push(resolved);
+        calls.push(called);
     }
     Times::of(pings).figure("stream_ping", Some(&reference));
     Times::of(lookups).figure("stream_lookup", Some(&reference));
+    Times::of(resolves).figure("stream_resolve", Some(&reference));
     Times::of(calls).figure("stream_call", Some(&reference));
     session.shutdown().await.unwrap();
 }
@@ -103,10 +105,12 @@ fn workspace() -> Vec<u8> {
     tar.into_inner().unwrap().finish().unwrap()
 }
 
-/// `fs.read`, both steps of it: what it would touch, and doing it.
-async fn read(session: &Session, key: &str) {
+/// `fs.read`: when it was known what it would touch, and when it was done.
+async fn read(session: &Session, key: &str) -> (Duration, Duration) {
+    let started = Instant::now();
     let resolve = Resolve { key: key.to_owned(), tool: ToolName::FsRead, arguments: json!({ "path": FILE }) };
     let resolved = session.resolve(&resolve).await.unwrap();
+    let known = started.elapsed();
     let confinement = Confinement {
         network: Network::None,
         workspace_writable: true,
@@ -116,6 +120,7 @@ async fn read(session: &Session, key: &str) {
     };
     let outcome = session.call(&Call { key: key.to_owned(), handle: resolved.handle, confinement }).await.unwrap();
     assert!(outcome.content.contains("A line of a small file."), "{outcome:?}");
+    (known, started.elapsed())
 }
 
 async fn timed<T, E: std::fmt::Debug>(work: impl Future<Output = Result<T, E>>) -> Duration {
