@@ -401,19 +401,3 @@ fn a_policy_at_the_bounds_is_still_checked() {
     let nested = when(format!("{}context.nope{}", "(".repeat(brackets), ")".repeat(brackets)));
     assert!(refused(&nested).contains("nope"));
 }
-
-/// Not a gate: prints what a judgement costs.
-#[test]
-fn judging_is_quick() {
-    let sets = [default_set(), set("team/all", Scope::Namespace, PERMIT_ALL)];
-    let call = run("/usr/bin/python3.11", &["python3", "-m", "pytest", "-q", "tests"]);
-    let rounds = 200u32;
-    let started = std::time::Instant::now();
-    for _ in 0..rounds {
-        assert_eq!(ask(&sets, &call).verdict, Verdict::Allow);
-    }
-    println!("FIGURE policy-judge {:.1} us", started.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
-    let started = std::time::Instant::now();
-    CompiledSet::parse(CEDAR).unwrap();
-    println!("FIGURE policy-compile {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
-}
