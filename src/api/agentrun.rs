@@ -40,17 +40,19 @@ use crate::{Command, Condition, LocalRef, Role, Task, Workspace};
 )]
 #[serde(rename_all = "camelCase")]
 // `has` rather than `self.?field`: behind an optional the API server no longer sees how large a field can be, and refuses the rule for its cost.
-#[x_kube(validation = Rule::new("self.role == oldSelf.role && (has(self.objective) ? has(oldSelf.objective) && self.objective == oldSelf.objective : !has(oldSelf.objective)) && (has(self.task) ? has(oldSelf.task) && self.task == oldSelf.task : !has(oldSelf.task)) && (has(self.goalRef) ? has(oldSelf.goalRef) && self.goalRef == oldSelf.goalRef : !has(oldSelf.goalRef)) && (has(self.requestedBy) ? has(oldSelf.requestedBy) && self.requestedBy == oldSelf.requestedBy : !has(oldSelf.requestedBy)) && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && (has(self.workspace) ? has(oldSelf.workspace) && self.workspace == oldSelf.workspace : !has(oldSelf.workspace)) && (has(self.commands) ? has(oldSelf.commands) && self.commands == oldSelf.commands : !has(oldSelf.commands)) && (has(self.limits) ? has(oldSelf.limits) && self.limits == oldSelf.limits : !has(oldSelf.limits))").message("the spec of an AgentRun is immutable but for suspended and answers; create another run instead"))]
+#[x_kube(validation = Rule::new("self.role == oldSelf.role && (has(self.objective) ? has(oldSelf.objective) && self.objective == oldSelf.objective : !has(oldSelf.objective)) && (has(self.task) ? has(oldSelf.task) && self.task == oldSelf.task : !has(oldSelf.task)) && (has(self.goalRef) ? has(oldSelf.goalRef) && self.goalRef == oldSelf.goalRef : !has(oldSelf.goalRef)) && (has(self.requestedBy) ? has(oldSelf.requestedBy) && self.requestedBy == oldSelf.requestedBy : !has(oldSelf.requestedBy)) && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && (has(self.workspace) ? has(oldSelf.workspace) && self.workspace == oldSelf.workspace : !has(oldSelf.workspace)) && (has(self.commands) ? has(oldSelf.commands) && self.commands == oldSelf.commands : !has(oldSelf.commands)) && (has(self.limits) ? has(oldSelf.limits) && self.limits == oldSelf.limits : !has(oldSelf.limits)) && (has(self.budgetRef) ? has(oldSelf.budgetRef) && self.budgetRef == oldSelf.budgetRef : !has(oldSelf.budgetRef)) && (has(self.approval) ? has(oldSelf.approval) && self.approval == oldSelf.approval : !has(oldSelf.approval)) && (has(self.merge) ? has(oldSelf.merge) && self.merge == oldSelf.merge : !has(oldSelf.merge))").message("the spec of an AgentRun is immutable but for suspended and answers; create another run instead"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.answers) || (has(self.answers) && oldSelf.answers.all(k, k in self.answers && self.answers[k] == oldSelf.answers[k]))").message("an answer once given stands"))]
 #[x_kube(validation = Rule::new("(self.role == 'Acceptance') == has(self.commands)").message("commands are what a run of role Acceptance has, and only such a run"))]
-#[x_kube(validation = Rule::new("self.role == 'Acceptance' || has(self.objective)").message("objective is required for the roles Planner and Coder"))]
+#[x_kube(validation = Rule::new("self.role in ['Acceptance', 'Merge'] || has(self.objective)").message("objective is required for the roles Planner and Coder"))]
+#[x_kube(validation = Rule::new("(self.role == 'Merge') == has(self.merge)").message("merge is what a run of role Merge has, and only such a run"))]
+#[x_kube(validation = Rule::new("self.role != 'Merge' || has(self.goalRef)").message("a run of role Merge belongs to a Goal: the operator makes it"))]
 #[x_kube(validation = Rule::new("!has(self.workspace) || !has(self.workspace.artifact) || has(self.goalRef)").message("workspace.artifact belongs to runs of a Goal; use inline or archive"))]
 pub struct AgentRunSpec {
     /// Who asked. Stamped by the API server; nobody can name another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub requested_by: Option<String>,
-    /// Stops the run between two steps, and lets it go on when taken back. The clock of `limits.seconds` runs on.
+    /// Stops the run between two steps, and lets it go on when taken back. The clock of `limits.seconds` stands still meanwhile.
     #[serde(default)]
     pub suspended: bool,
     /// What the agent is there for.
@@ -83,6 +85,15 @@ pub struct AgentRunSpec {
     /// Bounds; each has a default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RunLimits>,
+    /// The RiskBudget that it spends from. Left out: the budget `default` of the namespace, if there is one when it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ref: Option<LocalRef>,
+    /// Who may approve what policy asks keys for, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRule>,
+    /// What a run of role Merge merges. Only the operator writes this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<MergeProposal>,
     /// Answers to questions of the agent (`status.question.id`). An answer once given stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 100), schema_with = "answers_schema")]
@@ -104,6 +115,35 @@ fn answers_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "maxProperties": 100,
         "additionalProperties": { "type": "string", "maxLength": 8192 }
     })
+}
+
+/// Who may approve what policy asks keys for, and until when. It can only narrow: whoever votes needs the verb `approve` all the same.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalRule {
+    /// If given, only members of one of these groups may vote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
+    pub groups: Option<Vec<String>>,
+    /// An Approval expires after this many seconds, which means no. Default 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604800))]
+    pub timeout_seconds: Option<i32>,
+}
+
+/// What is to become a Goal's result.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MergeProposal {
+    /// Commit that the work began at.
+    #[schemars(length(min = 1, max = 64))]
+    pub base_commit: String,
+    /// Commit that is to be merged.
+    #[schemars(length(min = 1, max = 64))]
+    pub head_commit: String,
+    /// The patch and the git bundle.
+    #[schemars(length(min = 1, max = 8))]
+    pub artifacts: Vec<RunArtifact>,
 }
 
 /// Bounds of one run. Reaching one ends the run with the reason that names it.
@@ -137,7 +177,7 @@ pub enum AgentRunPhase {
     Starting,
     /// The loop runs.
     Running,
-    /// Stopped by a person, or waiting for an answer.
+    /// Stopped by a person or a kill switch, or waiting: for an answer, an approval, or its budget. Condition Ready says which.
     Suspended,
     /// Reached its end well.
     Succeeded,
@@ -181,6 +221,9 @@ pub struct AgentRunStatus {
     /// What the agent asks a person; answer it in `spec.answers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<Question>,
+    /// The Approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_approval: Option<PendingApproval>,
     /// Name of its Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
@@ -224,6 +267,10 @@ pub struct UsageStatus {
     pub denied_calls: i64,
     /// Bytes of the conversation: what tools gave back, and what the model answered.
     pub output_bytes: i64,
+    /// What its models cost, in US dollars.
+    #[serde(rename = "costUSD", default)]
+    #[schemars(length(max = 24))]
+    pub cost_usd: String,
 }
 
 /// Head of a run's journal: what `reeve journal verify` compares with.
@@ -247,6 +294,20 @@ pub struct Question {
     /// The question.
     #[schemars(length(max = 4096))]
     pub text: String,
+}
+
+/// An Approval that a run waits for.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingApproval {
+    /// Its name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// What is asked for.
+    #[schemars(length(max = 63))]
+    pub action: String,
+    /// People who must approve.
+    pub quorum: i32,
 }
 
 /// Bytes in the artifact store.

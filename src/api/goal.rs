@@ -8,9 +8,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, Condition, LocalRef, RunArtifact, RunLimits, Task, UsageStatus, Workspace};
+use crate::{ApprovalRule, Command, Condition, LocalRef, RunArtifact, RunLimits, Task, UsageStatus, Workspace};
 
-/// What a person wants done: planned by a planner run, done by one coder run a task, accepted by commands in a fresh sandbox, kept as a patch.
+/// What a person wants done: planned by a planner run, done by one coder run a task, accepted by commands in a fresh sandbox, merged when policy's keys are turned, kept as a patch.
 ///
 /// A spec is immutable but for `suspended`.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
@@ -22,7 +22,7 @@ use crate::{Command, Condition, LocalRef, RunArtifact, RunLimits, Task, UsageSta
     status = "GoalStatus",
     shortname = "goal",
     category = "reeve",
-    doc = "What a person wants done: planned by a planner run, done by one coder run a task, accepted by commands in a fresh sandbox, kept as a patch.",
+    doc = "What a person wants done: planned by a planner run, done by one coder run a task, accepted by commands in a fresh sandbox, merged when policy's keys are turned, kept as a patch.",
     selectable = ".spec.profileRef.name",
     validation = Rule::new("self.metadata.name.size() <= 63").message("a Goal's name has at most 63 characters"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
@@ -34,7 +34,7 @@ use crate::{Command, Condition, LocalRef, RunArtifact, RunLimits, Task, UsageSta
 )]
 #[serde(rename_all = "camelCase")]
 // `has` rather than `self.?field`: behind an optional the API server no longer sees how large a field can be, and refuses the rule for its cost.
-#[x_kube(validation = Rule::new("self.objective == oldSelf.objective && (has(self.requestedBy) ? has(oldSelf.requestedBy) && self.requestedBy == oldSelf.requestedBy : !has(oldSelf.requestedBy)) && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && (has(self.workspace) ? has(oldSelf.workspace) && self.workspace == oldSelf.workspace : !has(oldSelf.workspace)) && (has(self.tasks) ? has(oldSelf.tasks) && self.tasks == oldSelf.tasks : !has(oldSelf.tasks)) && self.acceptance == oldSelf.acceptance && (has(self.limits) ? has(oldSelf.limits) && self.limits == oldSelf.limits : !has(oldSelf.limits))").message("the spec of a Goal is immutable but for suspended; create another Goal instead"))]
+#[x_kube(validation = Rule::new("self.objective == oldSelf.objective && (has(self.requestedBy) ? has(oldSelf.requestedBy) && self.requestedBy == oldSelf.requestedBy : !has(oldSelf.requestedBy)) && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && (has(self.workspace) ? has(oldSelf.workspace) && self.workspace == oldSelf.workspace : !has(oldSelf.workspace)) && (has(self.tasks) ? has(oldSelf.tasks) && self.tasks == oldSelf.tasks : !has(oldSelf.tasks)) && self.acceptance == oldSelf.acceptance && (has(self.limits) ? has(oldSelf.limits) && self.limits == oldSelf.limits : !has(oldSelf.limits)) && (has(self.budgetRef) ? has(oldSelf.budgetRef) && self.budgetRef == oldSelf.budgetRef : !has(oldSelf.budgetRef)) && (has(self.approval) ? has(oldSelf.approval) && self.approval == oldSelf.approval : !has(oldSelf.approval))").message("the spec of a Goal is immutable but for suspended; create another Goal instead"))]
 #[x_kube(validation = Rule::new("!has(self.workspace) || !has(self.workspace.artifact)").message("workspace.artifact belongs to runs of a Goal; use inline or archive"))]
 #[x_kube(validation = Rule::new("!has(self.tasks) || self.tasks.all(t, self.tasks.filter(u, u.name == t.name).size() == 1)").message("each task needs a name of its own"))]
 pub struct GoalSpec {
@@ -67,6 +67,12 @@ pub struct GoalSpec {
     /// Bounds of each of its runs; each has a default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RunLimits>,
+    /// The RiskBudget that its runs spend from. Left out: the budget `default` of the namespace, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ref: Option<LocalRef>,
+    /// Who may approve what policy asks keys for, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRule>,
 }
 
 /// A task of a Goal.
@@ -92,6 +98,8 @@ pub enum GoalPhase {
     Working,
     /// The acceptance commands run.
     Accepting,
+    /// The work is accepted, and waits for its merge.
+    Merging,
     /// Stopped by a person.
     Suspended,
     /// Reached.
@@ -131,10 +139,17 @@ pub struct GoalStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub head_commit: Option<String>,
-    /// What it left: the merged patch, and the git bundle.
+    /// What its tasks left and the acceptance commands passed, before it is merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub proposed: Vec<RunArtifact>,
+    /// What was merged: the patch, and the git bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub artifacts: Vec<RunArtifact>,
+    /// The merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
     /// What its runs used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageStatus>,
@@ -142,6 +157,18 @@ pub struct GoalStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::condition::conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+/// A merge that happened.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Merged {
+    /// Commit that was merged.
+    #[schemars(length(max = 64))]
+    pub commit: String,
+    /// Who approved it; nobody where policy asks for no key.
+    #[schemars(length(max = 16), inner(length(max = 1024)))]
+    pub approved_by: Vec<String>,
 }
 
 /// Where a task stands.

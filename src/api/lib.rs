@@ -3,8 +3,8 @@
 //! Architecture invariant: what a user may write is decided here, by schema and CEL; a field that does nothing is not in a schema.
 //! (The tests in `tests/kinds.rs` apply every example to a real API server and every bad one too.)
 //!
-//! Specs that started something are immutable; what a person may change on a running Goal or AgentRun is `suspended`, and on an AgentRun
-//! `answers`.
+//! Specs that started something are immutable; what a person may change on a running Goal or AgentRun is `suspended`, on an AgentRun
+//! `answers`, and on an Approval their own entry of `votes`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![allow(unreachable_pub, reason = "derive(CustomResource) writes pub structs into private modules")]
@@ -12,21 +12,27 @@
 
 mod agentprofile;
 mod agentrun;
+mod approval;
 mod condition;
 mod goal;
+mod killswitch;
 mod modelprovider;
 mod policyset;
+mod riskbudget;
 mod shared;
 
 pub use agentprofile::{AgentProfile, AgentProfileSpec, AgentProfileStatus, Prompts, Route, Routes, Sandbox, SandboxResources};
 pub use agentrun::{
-    AgentRun, AgentRunPhase, AgentRunSpec, AgentRunStatus, CheckpointStatus, JournalHead, Question, RunArtifact, RunLimits, RunResult,
-    StepStatus, UsageStatus,
+    AgentRun, AgentRunPhase, AgentRunSpec, AgentRunStatus, ApprovalRule, CheckpointStatus, JournalHead, MergeProposal, PendingApproval,
+    Question, RunArtifact, RunLimits, RunResult, StepStatus, UsageStatus,
 };
+pub use approval::{Approval, ApprovalPhase, ApprovalSpec, ApprovalStatus, Subject, Vote, VoteStatus, VoteVerdict};
 pub use condition::{Condition, ConditionStatus, ConditionType};
-pub use goal::{Acceptance, Goal, GoalPhase, GoalSpec, GoalStatus, GoalTask, TaskState, TaskStatus};
-pub use modelprovider::{Model, ModelProvider, ModelProviderSpec, ModelProviderStatus, ProviderKind, Transcript};
+pub use goal::{Acceptance, Goal, GoalPhase, GoalSpec, GoalStatus, GoalTask, Merged, TaskState, TaskStatus};
+pub use killswitch::{KillSwitch, KillSwitchSpec, KillSwitchStatus};
+pub use modelprovider::{Model, ModelPrice, ModelProvider, ModelProviderSpec, ModelProviderStatus, ProviderKind, Transcript};
 pub use policyset::{ExpectedVerdict, PolicyCase, PolicyMode, PolicySet, PolicySetSpec, PolicySetStatus};
+pub use riskbudget::{Balance, BudgetLimits, RiskBudget, RiskBudgetSpec, RiskBudgetStatus, UsdBalance};
 pub use shared::{
     Archive, Artifact, Command, ConfigMapKeyRef, Inline, InlineFile, LocalRef, Role, SecretKeyRef, Task, ToolName, Workspace,
 };
@@ -57,5 +63,14 @@ pub mod label {
 
 /// Every CustomResourceDefinition, in the order of the alphabet.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![AgentProfile::crd(), AgentRun::crd(), Goal::crd(), ModelProvider::crd(), PolicySet::crd()]
+    vec![
+        AgentProfile::crd(),
+        AgentRun::crd(),
+        Approval::crd(),
+        Goal::crd(),
+        KillSwitch::crd(),
+        ModelProvider::crd(),
+        PolicySet::crd(),
+        RiskBudget::crd(),
+    ]
 }

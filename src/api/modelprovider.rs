@@ -84,6 +84,31 @@ pub struct Model {
     /// The provider's name for it.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
+    /// What it costs. A run that would ask a model without a price does not start; "0" is a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<ModelPrice>,
+}
+
+/// US dollars per million tokens, each a decimal such as "2.50".
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelPrice {
+    /// Input tokens.
+    #[serde(rename = "inputUSD")]
+    #[schemars(length(max = 16), regex(pattern = r"^(0|[1-9][0-9]{0,6})(\.[0-9]{1,6})?$"))]
+    pub input_usd: String,
+    /// Input tokens that the provider read from its cache; as other input tokens if left out.
+    #[serde(rename = "cachedInputUSD", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = r"^(0|[1-9][0-9]{0,6})(\.[0-9]{1,6})?$"))]
+    pub cached_input_usd: Option<String>,
+    /// Output tokens, reasoning included.
+    #[serde(rename = "outputUSD")]
+    #[schemars(length(max = 16), regex(pattern = r"^(0|[1-9][0-9]{0,6})(\.[0-9]{1,6})?$"))]
+    pub output_usd: String,
+    /// Day on which somebody looked at the provider's price list, `YYYY-MM-DD`. After 90 days a price of a kind other than `recorded` is
+    /// refused, unless it is 0.
+    #[schemars(length(max = 10), regex(pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"))]
+    pub as_of: String,
 }
 
 /// What is known of a provider.

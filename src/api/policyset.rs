@@ -82,6 +82,10 @@ pub struct PolicyCase {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096)))]
     pub argv: Vec<String>,
+    /// People who approved the call. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 16))]
+    pub human_keys: Option<i32>,
     /// What must come out.
     pub expect: ExpectedVerdict,
 }

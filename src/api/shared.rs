@@ -140,6 +140,8 @@ pub enum Role {
     Coder,
     /// Runs given commands; asks no model.
     Acceptance,
+    /// Merges what a Goal's runs left. No model, no sandbox; policy says whose keys it takes.
+    Merge,
 }
 
 /// A tool.
@@ -178,4 +180,7 @@ pub enum ToolName {
     /// Ends the run.
     #[serde(rename = "finish")]
     Finish,
+    /// Makes a Goal's work its result. Only the operator asks for it.
+    #[serde(rename = "merge")]
+    Merge,
 }

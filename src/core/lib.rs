@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod approval;
+pub mod budget;
 pub mod class;
 pub mod conditions;
 pub mod digest;

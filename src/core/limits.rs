@@ -58,3 +58,17 @@ pub const MAX_POLICY_COMPLAINT_CHARS: usize = 2_000;
 pub const MAX_POLICY_REASON_CHARS: usize = 600;
 /// Why a call was judged as it was, characters.
 pub const MAX_JUDGEMENT_REASON_CHARS: usize = 1_500;
+/// An approval without a timeout of its own expires after this, seconds: a day, so that it can be slept over.
+pub const DEFAULT_APPROVAL_SECONDS: u32 = 86_400;
+/// What an approval shows a person, characters: the bound of `Approval.spec.delta`.
+pub const MAX_DELTA_CHARS: usize = 32_768;
+/// The most people whose keys a policy can ask for: the bound of `Approval.spec.quorum`.
+pub const MAX_HUMAN_KEYS: u32 = 16;
+/// How often people are asked anew for the same action, after admission was not in force: then the answer is no.
+pub const MAX_APPROVAL_ATTEMPTS: u32 = 5;
+/// The longest that a run may stand still in one piece, seconds: a week. Its sandbox is kept for it all that time.
+pub const MAX_PAUSE_SECONDS: u32 = 604_800;
+/// A price other than 0 is refused when somebody last looked at it so many days ago: providers change theirs a few times a year.
+pub const MAX_PRICE_AGE_DAYS: i32 = 90;
+/// How often a model is asked again on the same route after an answer that was cut or came too late. Each may be charged.
+pub const MAX_UNCERTAIN_REQUESTS: u32 = 2;

@@ -101,6 +101,11 @@ impl Redactor {
             }
             Event::PolicyDecision(judgement) => self.clean([&mut judgement.reason]),
             Event::ToolResult(ended) => self.clean([&mut ended.content]),
+            Event::ApprovalRequested(asked) => self.clean([&mut asked.delta]),
+            Event::ApprovalVote(vote) => self.clean(&mut vote.reason),
+            Event::ApprovalSettled(settled) => self.clean([&mut settled.message]),
+            Event::RunSuspended(why) => self.clean([&mut why.message]),
+            Event::Kill(seen) => self.clean([&mut seen.reason]),
             Event::Reflect(reflection) => self.clean(&mut reflection.advice),
             Event::RunFinished(finished) => {
                 self.clean([&mut finished.message]);
@@ -113,9 +118,13 @@ impl Redactor {
             | Event::ModelRequest(_)
             | Event::CheckpointRequested { .. }
             | Event::Checkpoint(_)
-            | Event::RunSuspended {}
-            | Event::RunResumed {}
-            | Event::PolicyActivated(_) => {}
+            | Event::ApprovalCreated(_)
+            | Event::ApprovalConsumed(_)
+            | Event::BudgetReserved(_)
+            | Event::BudgetSettled(_)
+            | Event::RunResumed(_)
+            | Event::PolicyActivated(_)
+            | Event::BudgetLimited(_) => {}
         }
         event
     }

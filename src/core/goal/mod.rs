@@ -1,4 +1,4 @@
-//! What a Goal needs next: a planner run, one coder run a task in order, the acceptance commands in a fresh sandbox, the end.
+//! What a Goal needs next: a planner run, one coder run a task in order, the acceptance commands in a fresh sandbox, the merge, the end.
 //!
 //! ```text
 //! observe: the Goal and what the journal says of its runs → plan: runs to create or suspend, and the status
@@ -11,14 +11,15 @@ mod tests;
 
 use jiff::Timestamp;
 use reeve_api::{
-    AgentRun, AgentRunSpec, Artifact, ConditionStatus, ConditionType, Goal, GoalPhase, GoalSpec, GoalStatus, LocalRef, Role, RunArtifact,
-    Task, TaskState, TaskStatus, UsageStatus, Workspace, label,
+    AgentRun, AgentRunSpec, Artifact, ConditionStatus, ConditionType, Goal, GoalPhase, GoalSpec, GoalStatus, LocalRef, MergeProposal,
+    Merged, Role, RunArtifact, Task, TaskState, TaskStatus, UsageStatus, Workspace, label,
 };
 
+use crate::budget;
 use crate::conditions::{self, Say};
 use crate::journal::CheckpointTaken;
 use crate::names;
-use crate::run::{RunState, checkpoint, usage};
+use crate::run::{EndReason, RunState, checkpoint, usage};
 
 /// Names fit an AgentRun's own bound.
 const MAX_RUN_NAME: usize = names::MAX_LABEL;
@@ -111,6 +112,11 @@ pub fn acceptance_name(goal: &str) -> String {
     names::join(&[goal, "acceptance"], MAX_RUN_NAME)
 }
 
+/// Name of the merge run.
+pub fn merge_name(goal: &str) -> String {
+    names::join(&[goal, "merge"], MAX_RUN_NAME)
+}
+
 /// Where the Goal has come to, gathered while walking its runs in order.
 struct Walk<'a> {
     goal: &'a Goal,
@@ -119,6 +125,8 @@ struct Walk<'a> {
     tasks: Vec<TaskStatus>,
     usage: UsageStatus,
     last: Option<CheckpointTaken>,
+    accepted: bool,
+    merged: Option<Merged>,
 }
 
 /// Where a walk stops.
@@ -129,10 +137,19 @@ enum Stop {
 /// Decides what a Goal needs next.
 ///
 /// Guarantees: one run at a time, each task's run starts from the commit that the one before left, and a Goal succeeds only when its
-/// acceptance run did. `child` looks a run up by name.
+/// acceptance run did and its merge run then merged what was accepted. `child` looks a run up by name.
 pub fn plan(goal: &Goal, child: impl Fn(&str) -> Child, now: Timestamp) -> Plan {
     let name = goal.metadata.name.as_deref().unwrap_or_default();
-    let mut walk = Walk { goal, name, actions: Vec::new(), tasks: Vec::new(), usage: UsageStatus::default(), last: None };
+    let mut walk = Walk {
+        goal,
+        name,
+        actions: Vec::new(),
+        tasks: Vec::new(),
+        usage: UsageStatus::default(),
+        last: None,
+        accepted: false,
+        merged: None,
+    };
     let Stop::At(mut phase, status, mut reason, mut message) = walk.through(&child);
     if goal.spec.suspended && !phase.is_final() {
         walk.actions.retain(|action| matches!(action, Action::Suspend { .. }));
@@ -149,7 +166,9 @@ pub fn plan(goal: &Goal, child: impl Fn(&str) -> Child, now: Timestamp) -> Plan 
             tasks_total: (!walk.tasks.is_empty()).then(|| i32::try_from(walk.tasks.len()).unwrap_or(i32::MAX)),
             tasks: walk.tasks,
             head_commit: walk.last.as_ref().map(|last| last.workspace.head_commit.clone()),
-            artifacts: if phase == GoalPhase::Succeeded { artifacts(walk.last.as_ref()) } else { Vec::new() },
+            proposed: if walk.accepted && walk.merged.is_none() { artifacts(walk.last.as_ref()) } else { Vec::new() },
+            artifacts: if walk.merged.is_some() { artifacts(walk.last.as_ref()) } else { Vec::new() },
+            merged: walk.merged,
             usage: Some(walk.usage),
             conditions: conditions::set(old.map_or(&[], |old| &old.conditions), &[say], goal.metadata.generation, now),
         },
@@ -182,7 +201,11 @@ fn was_there(goal: &Goal, run: &str) -> bool {
         return !shown.tasks.is_empty() || (shown.phase == Some(GoalPhase::Planning) && !refused);
     }
     if run == acceptance_name(name) {
-        return shown.phase == Some(GoalPhase::Accepting) && !refused;
+        let begun = shown.phase == Some(GoalPhase::Accepting) && !refused;
+        return begun || !shown.proposed.is_empty() || shown.merged.is_some();
+    }
+    if run == merge_name(name) {
+        return (shown.phase == Some(GoalPhase::Merging) && !refused) || shown.merged.is_some();
     }
     shown.tasks.iter().any(|task| task.run == run && task.state != TaskState::Waiting)
 }
@@ -270,9 +293,33 @@ impl Walk<'_> {
             commands: Some(spec.acceptance.commands.clone()),
             ..blank(Role::Acceptance, spec, None)
         });
+        if let Err(stop) = outcome {
+            return stop;
+        }
+        self.accepted = true;
+        self.merge(child)
+    }
+
+    /// The accepted work becomes the Goal's result, when policy's keys are turned.
+    fn merge(&mut self, child: &impl Fn(&str) -> Child) -> Stop {
+        let name = merge_name(self.name);
+        let Some(last) = self.last.clone() else { return bug("there is nothing to merge") };
+        let workspace = self.workspace();
+        let outcome = self.run(&name, GoalPhase::Merging, child, "the work is accepted", |spec| AgentRunSpec {
+            workspace,
+            merge: Some(MergeProposal {
+                base_commit: last.workspace.base_commit.clone(),
+                head_commit: last.workspace.head_commit.clone(),
+                artifacts: artifacts(Some(&last)),
+            }),
+            ..blank(Role::Merge, spec, None)
+        });
         match outcome {
-            Ok(_) => {
-                let message = format!("{} tasks are done and every acceptance command passed.", self.tasks.len());
+            Ok(state) => {
+                let approved_by = state.gates.approved_by;
+                let by = if approved_by.is_empty() { String::new() } else { format!(", approved by {}", approved_by.join(", ")) };
+                let message = format!("{} tasks are done, every acceptance command passed, and the work is merged{by}.", self.tasks.len());
+                self.merged = Some(Merged { commit: last.workspace.head_commit, approved_by });
                 Stop::At(GoalPhase::Succeeded, ConditionStatus::True, "Reached".to_owned(), message)
             }
             Err(stop) => stop,
@@ -337,14 +384,20 @@ impl Walk<'_> {
                     return Ok(*state);
                 }
                 let message = format!("Run {name} ended: {}: {}", finished.reason.as_str(), finished.message);
-                let reason = if phase == GoalPhase::Accepting { "AcceptanceFailed" } else { "RunFailed" };
+                let reason = match finished.reason {
+                    EndReason::MergeRefused => "MergeRefused",
+                    _ if phase == GoalPhase::Accepting => "AcceptanceFailed",
+                    _ => "RunFailed",
+                };
                 Err(Stop::At(GoalPhase::Failed, ConditionStatus::False, reason.to_owned(), message))
             }
         }
     }
 
     fn add(&mut self, other: &UsageStatus) {
-        let UsageStatus { model_answers, input_tokens, output_tokens, tool_calls, denied_calls, output_bytes } = other;
+        let UsageStatus { model_answers, input_tokens, output_tokens, tool_calls, denied_calls, output_bytes, cost_usd } = other;
+        let cost = |text: &str| budget::parse_usd(text).unwrap_or(0);
+        self.usage.cost_usd = budget::usd(cost(&self.usage.cost_usd).saturating_add(cost(cost_usd)));
         self.usage.model_answers += model_answers;
         self.usage.input_tokens += input_tokens;
         self.usage.output_tokens += output_tokens;
@@ -371,6 +424,9 @@ fn blank(role: Role, goal: &GoalSpec, task: Option<String>) -> AgentRunSpec {
         workspace: None,
         commands: None,
         limits: goal.limits.clone(),
+        budget_ref: goal.budget_ref.clone(),
+        approval: goal.approval.clone(),
+        merge: None,
         answers: None,
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use reeve_api::{Acceptance, AgentRun, Command, ConditionStatus, Goal, GoalPhase, GoalSpec, LocalRef, Role, TaskState, label};
 
-use super::{Action, Child, Plan, acceptance_name, owns, plan, planner_name, refused, task_name};
+use super::{Action, Child, Plan, acceptance_name, merge_name, owns, plan, planner_name, refused, task_name};
 use crate::Digest;
 use crate::journal::{CheckpointTaken, PlannedTask, RunFinished};
 use crate::run::{EndReason, RunState};
@@ -29,6 +29,8 @@ fn goal(name: &str) -> Goal {
         tasks: None,
         acceptance: Acceptance { commands: vec![Command { argv: vec!["true".to_owned()], timeout_seconds: 5 }] },
         limits: None,
+        budget_ref: None,
+        approval: None,
     };
     let mut goal = Goal::new(name, spec);
     goal.metadata.generation = Some(1);
@@ -104,11 +106,17 @@ fn a_goal_is_planned_then_done_task_by_task_then_accepted() {
     let third = with(&goal, &children);
     assert_eq!(created(&third), Some(("g-acceptance", Role::Acceptance, Some(Digest::of("bundle-two").to_string()))));
     children.push((acceptance_name("g"), ended(true, &[], None)));
+    let accepted = with(&goal, &children);
+    assert_eq!(created(&accepted), Some(("g-merge", Role::Merge, Some(Digest::of("bundle-two").to_string()))));
+    assert_eq!(accepted.status.phase, Some(GoalPhase::Merging));
+    assert_eq!(accepted.status.proposed.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["patch", "bundle"]);
+    assert!(accepted.status.artifacts.is_empty(), "nothing is the result before it is merged");
+    children.push((merge_name("g"), ended(true, &[], None)));
     let last = with(&goal, &children);
     assert_eq!((last.status.phase, reason(&last)), (Some(GoalPhase::Succeeded), ("True", "Reached")));
     assert_eq!(last.status.artifacts.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["patch", "bundle"]);
     assert_eq!(last.status.head_commit.as_deref(), Some("two"));
-    assert_eq!(last.status.usage.unwrap().input_tokens, 28);
+    assert_eq!(last.status.usage.unwrap().input_tokens, 35);
 }
 
 #[test]

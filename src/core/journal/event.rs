@@ -7,7 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::gates::{
+    ApprovalAsked, ApprovalConsumed, ApprovalCreated, ApprovalSettled, ApprovalTerms, ApprovalVote, BudgetLimited, BudgetReserved,
+    BudgetSettled, KillSeen, Proposal, Resumption, Suspension,
+};
 use crate::Digest;
+use crate::budget::Price;
 use crate::model::ModelResponse;
 use crate::tool::{Role, ToolName, wire};
 
@@ -122,18 +127,46 @@ pub enum Event {
     /// Outcome: the workspace's commits are in the artifact store.
     #[serde(rename = "checkpoint")]
     Checkpoint(Box<CheckpointTaken>),
-    /// A person set `spec.suspended`.
+    /// Act: people are about to be asked.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested(Box<ApprovalAsked>),
+    /// Act: they can vote from here on. Votes count on this object only, and only while admission is what it was.
+    #[serde(rename = "approval.created")]
+    ApprovalCreated(ApprovalCreated),
+    /// Act: somebody voted.
+    #[serde(rename = "approval.vote")]
+    ApprovalVote(ApprovalVote),
+    /// Act: the votes are decided, or no longer count.
+    #[serde(rename = "approval.settled")]
+    ApprovalSettled(ApprovalSettled),
+    /// Act: the approval is used, here and never again. It comes before its action's intent.
+    #[serde(rename = "approval.consumed")]
+    ApprovalConsumed(ApprovalConsumed),
+    /// Intent of whatever follows: this much of the budget is held for it. The store applies it in the transaction of this very row, and
+    /// refuses the row where it does not fit.
+    #[serde(rename = "budget.reserved")]
+    BudgetReserved(BudgetReserved),
+    /// Outcome: what was held is given back, and what was spent is spent.
+    #[serde(rename = "budget.settled")]
+    BudgetSettled(BudgetSettled),
+    /// Nothing happens until the matching `run.resumed`.
     #[serde(rename = "run.suspended")]
-    RunSuspended {},
-    /// A person took it back.
+    RunSuspended(Suspension),
+    /// One cause is gone.
     #[serde(rename = "run.resumed")]
-    RunResumed {},
+    RunResumed(Resumption),
     /// Last row of every run.
     #[serde(rename = "run.finished")]
     RunFinished(RunFinished),
     /// Operator stream: from here on, this text of a PolicySet decides.
     #[serde(rename = "policy.activated")]
     PolicyActivated(PolicyActivated),
+    /// Operator stream: from here on, these limits of a RiskBudget hold.
+    #[serde(rename = "budget.limited")]
+    BudgetLimited(BudgetLimited),
+    /// Operator stream: a kill switch was seen engaged, or released.
+    #[serde(rename = "kill")]
+    Kill(KillSeen),
 }
 
 impl Event {
@@ -154,10 +187,19 @@ impl Event {
             Event::Reflect(_) => "reflect",
             Event::CheckpointRequested { .. } => "checkpoint.requested",
             Event::Checkpoint(_) => "checkpoint",
-            Event::RunSuspended {} => "run.suspended",
-            Event::RunResumed {} => "run.resumed",
+            Event::ApprovalRequested(_) => "approval.requested",
+            Event::ApprovalCreated(_) => "approval.created",
+            Event::ApprovalVote(_) => "approval.vote",
+            Event::ApprovalSettled(_) => "approval.settled",
+            Event::ApprovalConsumed(_) => "approval.consumed",
+            Event::BudgetReserved(_) => "budget.reserved",
+            Event::BudgetSettled(_) => "budget.settled",
+            Event::RunSuspended(_) => "run.suspended",
+            Event::RunResumed(_) => "run.resumed",
             Event::RunFinished(_) => "run.finished",
             Event::PolicyActivated(_) => "policy.activated",
+            Event::BudgetLimited(_) => "budget.limited",
+            Event::Kill(_) => "kill",
         }
     }
 
@@ -165,7 +207,13 @@ impl Event {
     pub const fn phase(&self) -> Phase {
         match self {
             Event::ModelRequest(_) | Event::ModelResponse(_) | Event::ThoughtSummary { .. } => Phase::Plan,
-            Event::ToolRequested(_) | Event::PolicyDecision(_) => Phase::Act,
+            Event::ToolRequested(_)
+            | Event::PolicyDecision(_)
+            | Event::ApprovalRequested(_)
+            | Event::ApprovalCreated(_)
+            | Event::ApprovalVote(_)
+            | Event::ApprovalSettled(_)
+            | Event::ApprovalConsumed(_) => Phase::Act,
             Event::ToolResult(_) => Phase::Observe,
             Event::Reflect(_) => Phase::Reflect,
             Event::RunStarted(_)
@@ -175,10 +223,14 @@ impl Event {
             | Event::WorkspaceLoaded(_)
             | Event::CheckpointRequested { .. }
             | Event::Checkpoint(_)
-            | Event::RunSuspended {}
-            | Event::RunResumed {}
+            | Event::BudgetReserved(_)
+            | Event::BudgetSettled(_)
+            | Event::RunSuspended(_)
+            | Event::RunResumed(_)
             | Event::RunFinished(_)
-            | Event::PolicyActivated(_) => Phase::Lifecycle,
+            | Event::PolicyActivated(_)
+            | Event::BudgetLimited(_)
+            | Event::Kill(_) => Phase::Lifecycle,
         }
     }
 }
@@ -215,6 +267,18 @@ pub struct SpecSnapshot {
     pub profile_digest: Digest,
     /// Models to ask, in order: `(ModelProvider, model)`.
     pub routes: Vec<(String, String)>,
+    /// What each of them costs.
+    #[serde(default)]
+    pub prices: Vec<Price>,
+    /// The account of the RiskBudget that it spends from: `<namespace>/<name>`.
+    #[serde(default)]
+    pub budget: Option<String>,
+    /// Who may approve, and until when.
+    #[serde(default)]
+    pub approval: ApprovalTerms,
+    /// What a merge would merge.
+    #[serde(default)]
+    pub merge: Option<Proposal>,
     /// The most tokens an answer may have.
     pub max_output_tokens: u32,
     /// Tools on offer.
@@ -223,7 +287,7 @@ pub struct SpecSnapshot {
     pub commands: Vec<AcceptanceCommand>,
     /// Packed workspace in the artifact store.
     pub workspace: PackedWorkspace,
-    /// Where tools run.
+    /// Where tools run. A merge has none.
     pub sandbox: SandboxShape,
     /// Bounds.
     pub limits: RunLimits,
@@ -273,7 +337,7 @@ pub struct PackedWorkspace {
 pub struct RunLimits {
     /// Model answers (commands, for an acceptance run).
     pub steps: u32,
-    /// Wall time from `run.started`, seconds. Time suspended counts: the Job's deadline runs on.
+    /// Wall time from `run.started`, seconds. Time that it is suspended, or waits for people, does not count.
     pub seconds: u32,
     /// Tool calls.
     pub tool_calls: u32,
@@ -356,6 +420,9 @@ pub enum ModelAnswered {
         message: String,
         /// Tries it took.
         attempts: u32,
+        /// The last try may have been answered and charged all the same: it was cut, or took too long.
+        #[serde(default)]
+        sent: bool,
     },
 }
 
@@ -380,6 +447,11 @@ pub struct ToolAsked {
 pub enum Verdict {
     /// The call goes on.
     Allow,
+    /// It goes on when so many people approve it.
+    Ask {
+        /// People.
+        human: u32,
+    },
     /// It does not.
     Deny,
 }

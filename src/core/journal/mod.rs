@@ -2,12 +2,18 @@
 
 mod chain;
 mod event;
+mod gates;
 
 pub use chain::{ChainError, Head, Row, RowDraft, Verified, Verifier};
 pub use event::{
     AcceptanceCommand, Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, Phase,
     PlannedTask, PolicyActivated, Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot,
     ToolAsked, ToolEnded, Verdict, WorkspaceLoaded,
+};
+
+pub use gates::{
+    AdmissionPolicy, ApprovalAsked, ApprovalConsumed, ApprovalCreated, ApprovalSettled, ApprovalTerms, ApprovalVote, BudgetLimited,
+    BudgetReserved, BudgetSettled, Cause, KillSeen, Proposal, Resumption, Suspension,
 };
 
 use serde::{Deserialize, Serialize};

@@ -38,8 +38,8 @@ impl fmt::Display for FailedCase {
 
 /// The cases that do not hold under this set on its own; a text with one never becomes active.
 ///
-/// A case says less than a call: its paths are written where the tool is `fs.write` or `fs.edit`, its program has the zero digest, no key
-/// is turned, and the agent is one of the namespace `default`. An `argv` without `program` is a call whose program was not found.
+/// A case says less than a call: its paths are written where the tool is `fs.write` or `fs.edit`, its program has the zero digest, the keys
+/// turned are `humanKeys`, and the agent is one of the namespace `default`. An `argv` without `program` is a call whose program was not found.
 pub fn check_cases(set: &CompiledSet, cases: &[PolicyCase]) -> Vec<FailedCase> {
     with_deep_stack(|| cases.iter().filter_map(|case| check(set, case)).collect())
 }
@@ -55,7 +55,8 @@ fn check(set: &CompiledSet, case: &PolicyCase) -> Option<FailedCase> {
         return failed(Verdict::Deny, format!("expected an autonomyLevel of 1 or 2, found {}", case.autonomy_level));
     };
     let agent = Agent { role: run::role(case.role), namespace: NAMESPACE.to_owned(), autonomy };
-    let question = match Question::of(&Facts { agent, call: &call, keys: Keys::default() }) {
+    let human = case.human_keys.and_then(|keys| u32::try_from(keys).ok()).unwrap_or(0);
+    let question = match Question::of(&Facts { agent, call: &call, keys: Keys { human, ..Keys::default() } }) {
         Ok(question) => question,
         // Not what the set says: a case that cannot be put shows nothing, whatever it expects.
         Err(why) => return failed(Verdict::Deny, why),

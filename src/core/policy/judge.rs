@@ -7,10 +7,10 @@ use cedar_policy::{Authorizer, Decision};
 
 use super::CompiledSet;
 use super::compile::{shortened, with_deep_stack};
-use super::facts::{Facts, Question};
+use super::facts::{Facts, Keys, Question};
 use crate::Digest;
 use crate::journal::{Judgement, Verdict};
-use crate::limits::MAX_JUDGEMENT_REASON_CHARS;
+use crate::limits::{MAX_HUMAN_KEYS, MAX_JUDGEMENT_REASON_CHARS};
 
 /// Whether a set decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub fn judge(key: &str, sets: &[ActiveSet], facts: &Facts<'_>) -> Judgement {
     let decided: Vec<&(&ActiveSet, Opinion)> = enforced().filter(|(_, opinion)| opinion.verdict == verdict).collect();
     let determining = decided.iter().flat_map(|(set, opinion)| opinion.policies.iter().map(|id| format!("{}/{id}", set.name))).collect();
     let mut reasons: Vec<String> = match verdict {
-        Verdict::Allow => Vec::new(),
+        Verdict::Allow | Verdict::Ask { .. } => Vec::new(),
         Verdict::Deny => decided.iter().map(|(set, opinion)| format!("{}: {}", set.name, opinion.reason)).collect(),
     };
     if !in_force {
@@ -95,9 +95,31 @@ pub fn judge(key: &str, sets: &[ActiveSet], facts: &Facts<'_>) -> Judgement {
     judged(verdict, determining, &reason, shadow)
 }
 
+/// Judges a call as it stands and, if it is denied, with keys that people might turn.
+///
+/// Ask means: denied as it stands, allowed when exactly so many people approve it, and with no fewer. Policies that want more keys the more
+/// are turned are not understood: what neither one, two nor [`MAX_HUMAN_KEYS`] open is denied.
+pub fn decide(key: &str, sets: &[ActiveSet], facts: &Facts<'_>) -> Judgement {
+    let judgement = judge(key, sets, facts);
+    if judgement.verdict != Verdict::Deny {
+        return judgement;
+    }
+    let with = |human| judge(key, sets, &Facts { keys: Keys { human, ..facts.keys }, ..facts.clone() });
+    let opens = |human: u32| with(human).verdict == Verdict::Allow;
+    let more = facts.keys.human + 1;
+    if ![more, more + 1, MAX_HUMAN_KEYS].into_iter().any(opens) {
+        return judgement;
+    }
+    let Some(human) = (more..=MAX_HUMAN_KEYS).find(|human| opens(*human)) else { return judgement };
+    let people = if human == 1 { "one person approves".to_owned() } else { format!("{human} people approve") };
+    let Judgement { determining, .. } = with(human);
+    let reason = format!("permitted when {people} it ({})", determining.join(", "));
+    Judgement { verdict: Verdict::Ask { human }, determining, reason: shortened(&reason, MAX_JUDGEMENT_REASON_CHARS), ..judgement }
+}
+
 fn shadowed(set: &ActiveSet, opinion: &Opinion) -> String {
     let says = match opinion.verdict {
-        Verdict::Allow => format!("{} would allow: {}", set.name, opinion.policies.join(", ")),
+        Verdict::Allow | Verdict::Ask { .. } => format!("{} would allow: {}", set.name, opinion.policies.join(", ")),
         Verdict::Deny => format!("{} would deny: {}", set.name, opinion.reason),
     };
     shortened(&says, MAX_JUDGEMENT_REASON_CHARS)

@@ -32,6 +32,6 @@ pub use cases::{FailedCase, check_cases};
 pub use compile::{CompiledSet, PolicyInvalid};
 pub use default::{CASES, CEDAR, default_spec};
 pub use facts::{Agent, Facts, Keys, WORKSPACE};
-pub use judge::{ActiveSet, Mode, Scope, judge};
+pub use judge::{ActiveSet, Mode, Scope, decide, judge};
 pub use protected::{Protection, protection};
 pub use schema::SCHEMA;

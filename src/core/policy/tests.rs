@@ -89,7 +89,7 @@ fn the_example_of_a_policy_set_reads_and_narrows() {
 #[test]
 fn no_field_of_a_golden_case_is_misspelt() {
     let raw: Vec<serde_json::Map<String, Value>> = serde_saphyr::from_str(CASES).unwrap();
-    let known = ["name", "role", "autonomyLevel", "tool", "paths", "program", "argv", "expect"];
+    let known = ["name", "role", "autonomyLevel", "tool", "paths", "program", "argv", "humanKeys", "expect"];
     for case in raw {
         assert!(case.keys().all(|key| known.contains(&key.as_str())), "{case:?}");
     }
@@ -342,7 +342,7 @@ fn an_empty_set_reads_and_allows_nothing() {
     let empty = CompiledSet::parse("// nothing\n").unwrap();
     assert!(empty.is_empty());
     assert_eq!(ask(&[set("empty", Scope::Operator, "// nothing\n")], &write("a.py")).verdict, Verdict::Deny);
-    assert_eq!(default_set().compiled.len(), 17);
+    assert_eq!(default_set().compiled.len(), 18);
 }
 
 /// A text that would exhaust a worker thread's stack must be refused before it is parsed.
@@ -400,4 +400,18 @@ fn a_policy_at_the_bounds_is_still_checked() {
     let brackets = MAX_POLICY_DEPTH - 1;
     let nested = when(format!("{}context.nope{}", "(".repeat(brackets), ")".repeat(brackets)));
     assert!(refused(&nested).contains("nope"));
+}
+
+#[test]
+fn what_people_can_open_asks_for_exactly_so_many_keys_and_what_they_cannot_is_denied() {
+    let two = set("ops/two", Scope::Operator, "@id(\"two\")\npermit (principal, action, resource) when { context.keys.human >= 2 };");
+    let asked = |sets: &[ActiveSet], human: u32| {
+        let call = write("a.py");
+        let facts = Facts { agent: coder(), call: &call, keys: Keys { human, ..Keys::default() } };
+        decide("k", sets, &facts)
+    };
+    assert_eq!(asked(std::slice::from_ref(&two), 0).verdict, Verdict::Ask { human: 2 });
+    assert_eq!(asked(std::slice::from_ref(&two), 2).verdict, Verdict::Allow);
+    let never = set("team/never", Scope::Namespace, "@id(\"never\")\nforbid (principal, action, resource);");
+    assert_eq!(asked(&[two, never], 0).verdict, Verdict::Deny, "no key opens what another set forbids");
 }

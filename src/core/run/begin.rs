@@ -1,11 +1,12 @@
 //! What a run takes with it when it starts: [`snapshot`] reads spec, profile and providers once, and nothing of them afterwards.
 
-use reeve_api::{AgentProfile, AgentRun, AgentRunSpec, ModelProvider};
+use reeve_api::{AgentProfile, AgentRun, AgentRunSpec, MergeProposal, Model, ModelProvider, ProviderKind};
 
 use crate::Digest;
-use crate::journal::{AcceptanceCommand, PackedWorkspace, RunLimits, SandboxShape, SpecSnapshot};
-use crate::limits;
-use crate::tool::{Role, ToolName, catalog};
+use crate::budget::Price;
+use crate::journal::{AcceptanceCommand, ApprovalTerms, PackedWorkspace, Proposal, RunLimits, SandboxShape, SpecSnapshot};
+use crate::limits::{self, DEFAULT_APPROVAL_SECONDS, MAX_PRICE_AGE_DAYS};
+use crate::tool::{Role, ToolName, catalog, wire};
 
 /// Instructions for a planner whose profile has none.
 pub const PLANNER_PROMPT: &str = "You plan software work. Look at the workspace with the tools you have, then call `finish` with a short summary and the tasks: \
@@ -45,6 +46,7 @@ pub const fn role(role: reeve_api::Role) -> Role {
         reeve_api::Role::Planner => Role::Planner,
         reeve_api::Role::Coder => Role::Coder,
         reeve_api::Role::Acceptance => Role::Acceptance,
+        reeve_api::Role::Merge => Role::Merge,
     }
 }
 
@@ -62,6 +64,7 @@ pub const fn tool(name: reeve_api::ToolName) -> ToolName {
         reeve_api::ToolName::GitCommit => ToolName::GitCommit,
         reeve_api::ToolName::Ask => ToolName::Ask,
         reeve_api::ToolName::Finish => ToolName::Finish,
+        reeve_api::ToolName::Merge => ToolName::Merge,
     }
 }
 
@@ -75,23 +78,27 @@ pub fn profile_digest(profile: &AgentProfile) -> Result<Digest, serde_json::Erro
 
 /// The snapshot that `run.started` holds.
 ///
-/// `provider` looks a ModelProvider of the run's namespace up by name.
+/// `provider` looks a ModelProvider of the run's namespace up by name; `budget` is the account that the run spends from.
 ///
 /// # Errors
-/// [`NotReady`] when a route names a provider that is not there, or a model that the provider does not have.
+/// [`NotReady`] when a route names a provider that is not there, or a model that the provider does not have, or that has no price or an old
+/// one; when what is to be merged is not whole.
 pub fn snapshot(
     run: &AgentRun,
     profile: &AgentProfile,
     provider: impl Fn(&str) -> Option<ModelProvider>,
+    budget: Option<String>,
     workspace: PackedWorkspace,
+    today: jiff::civil::Date,
 ) -> Result<SpecSnapshot, NotReady> {
     let spec = &run.spec;
     let role = role(spec.role);
     let routes = match role {
         Role::Planner => &profile.spec.routes.planner[..],
         Role::Coder => &profile.spec.routes.coder[..],
-        Role::Acceptance => &[][..],
+        Role::Acceptance | Role::Merge => &[][..],
     };
+    let mut prices = Vec::with_capacity(routes.len());
     for route in routes {
         let name = &route.provider_ref.name;
         let found = provider(name).ok_or_else(|| {
@@ -100,17 +107,18 @@ pub fn snapshot(
                 format!("ModelProvider {name:?}, named by AgentProfile {:?}, is not there; create it.", spec.profile_ref.name),
             )
         })?;
-        if !found.spec.models.iter().any(|model| model.name == route.model) {
+        let Some(model) = found.spec.models.iter().find(|model| model.name == route.model) else {
             let has = found.spec.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(NotReady::new("ModelNotFound", format!("ModelProvider {name:?} has no model {:?}; it has: {has}.", route.model)));
-        }
+        };
+        prices.push(price(name, found.spec.kind, model, today)?);
     }
     let digest = profile_digest(profile).map_err(|error| NotReady::new("ProfileInvalid", error.to_string()))?;
     let prompts = profile.spec.prompts.clone().unwrap_or_default();
     let system_prompt = match role {
         Role::Planner => prompts.planner.unwrap_or_else(|| PLANNER_PROMPT.to_owned()),
         Role::Coder => prompts.coder.unwrap_or_else(|| CODER_PROMPT.to_owned()),
-        Role::Acceptance => String::new(),
+        Role::Acceptance | Role::Merge => String::new(),
     };
     Ok(SpecSnapshot {
         role,
@@ -120,12 +128,65 @@ pub fn snapshot(
         system_prompt,
         profile_digest: digest,
         routes: routes.iter().map(|route| (route.provider_ref.name.clone(), route.model.clone())).collect(),
+        prices,
+        budget,
+        approval: terms(spec),
+        merge: spec.merge.as_ref().map(|merge| proposal(run, merge)).transpose()?,
         max_output_tokens: u32::try_from(profile.spec.max_output_tokens).unwrap_or(16),
         tools: tools(role, profile),
         commands: commands(spec),
         workspace,
         sandbox: sandbox(&profile.spec.sandbox),
         limits: bounds(spec),
+    })
+}
+
+/// What a model costs.
+fn price(provider: &str, kind: ProviderKind, model: &Model, today: jiff::civil::Date) -> Result<Price, NotReady> {
+    let Some(told) = &model.price else {
+        return Err(NotReady::new(
+            "ModelUnpriced",
+            format!(
+                "Model {:?} of ModelProvider {provider:?} has no price, so what it spends cannot be bounded: set spec.models[].price (\"0\" for what costs nothing).",
+                model.name
+            ),
+        ));
+    };
+    let invalid =
+        |why: String| NotReady::new("ModelPriceInvalid", format!("Price of model {:?} of ModelProvider {provider:?}: {why}.", model.name));
+    let price = Price::of(told).map_err(|error| invalid(error.to_string()))?;
+    let as_of: jiff::civil::Date = told.as_of.parse().map_err(|error| invalid(format!("asOf {:?}: {error}", told.as_of)))?;
+    let days = as_of.until(today).map_err(|error| invalid(error.to_string()))?.get_days();
+    if kind != ProviderKind::Recorded && !price.is_free() && days > MAX_PRICE_AGE_DAYS {
+        let message = format!(
+            "The price of model {:?} of ModelProvider {provider:?} is of {}, more than {MAX_PRICE_AGE_DAYS} days ago: look at the provider's price list and set price.asOf.",
+            model.name, told.as_of
+        );
+        return Err(NotReady::new("ModelPriceOld", message));
+    }
+    Ok(price)
+}
+
+fn terms(spec: &AgentRunSpec) -> ApprovalTerms {
+    let rule = spec.approval.clone().unwrap_or_default();
+    let timeout_seconds = rule.timeout_seconds.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(DEFAULT_APPROVAL_SECONDS);
+    ApprovalTerms { groups: rule.groups.unwrap_or_default(), timeout_seconds }
+}
+
+fn proposal(run: &AgentRun, merge: &MergeProposal) -> Result<Proposal, NotReady> {
+    let invalid = |why: String| NotReady::new("MergeInvalid", format!("spec.merge: {why}."));
+    let blob = |name: &str| {
+        let artifact = merge.artifacts.iter().find(|artifact| artifact.name == name).ok_or_else(|| invalid(format!("it has no {name}")))?;
+        let digest = artifact.digest.parse().map_err(|error: crate::digest::InvalidDigest| invalid(format!("{name}: {error}")))?;
+        Ok(wire::Blob { digest, bytes: u64::try_from(artifact.bytes).unwrap_or(0) })
+    };
+    let owner = run.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    Ok(Proposal {
+        goal_uid: owner.map(|owner| owner.uid.clone()).ok_or_else(|| invalid("the run belongs to no Goal".to_owned()))?,
+        base_commit: merge.base_commit.clone(),
+        head_commit: merge.head_commit.clone(),
+        patch: blob("patch")?,
+        bundle: blob("bundle")?,
     })
 }
 
@@ -145,7 +206,7 @@ fn tools(role: Role, profile: &AgentProfile) -> Vec<ToolName> {
     catalog(role)
         .into_iter()
         .map(|tool| tool.name)
-        .filter(|name| *name == ToolName::Finish || role == Role::Acceptance || wanted.as_ref().is_none_or(|wanted| wanted.contains(name)))
+        .filter(|name| *name == ToolName::Finish || role.asks_no_model() || wanted.as_ref().is_none_or(|wanted| wanted.contains(name)))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! run.started → sandbox → workspace → ( Plan: model.request/response
-//!                                       Act: tool.requested, policy.decision
+//!                                       Act: tool.requested, policy.decision (approval.*, policy.decision)
 //!                                       Observe: tool.result
 //!                                       Reflect: reflect )* → checkpoint → run.finished
 //! ```
@@ -12,15 +12,19 @@
 
 mod begin;
 mod conversation;
+mod gates;
 mod next;
 mod project;
 mod reason;
 mod state;
 #[cfg(test)]
 mod tests;
+mod validate;
+mod words;
 
 pub use begin::{CODER_PROMPT, NotReady, PLANNER_PROMPT, profile_digest, role, snapshot, tool};
 pub use conversation::request;
+pub use gates::Gates;
 pub use next::{Ending, Step, asked, ended, next};
 pub use project::{checkpoint, project, usage};
 pub use reason::EndReason;

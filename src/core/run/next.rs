@@ -3,14 +3,18 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::state::{CallStage, PendingCall, fingerprint};
+use super::state::{CallStage, InFlight, PendingCall};
+use super::validate::validate;
+use super::words::fingerprint;
 use super::{EndReason, RunState, Sandbox};
-use crate::journal::{Observation, PlannedTask, Reflection, RunFinished, SpecSnapshot, ToolAsked, ToolEnded, Verdict};
+use crate::approval;
+use crate::journal::{
+    BudgetSettled, Observation, PlannedTask, Proposal, Reflection, RunFinished, SpecSnapshot, ToolAsked, ToolEnded, Verdict,
+};
 use crate::limits;
-use crate::model::{Arguments, ModelFailure, ModelRequest, Position, ToolCall};
+use crate::model::{Arguments, ModelFailure, ModelRequest, Position};
 use crate::policy::protection;
-use crate::redact::MASK;
-use crate::tool::{Role, ToolName, catalog, wire};
+use crate::tool::{Role, ToolName, wire};
 
 /// The next step of a run. The shell does exactly this and appends what the variant says.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +52,31 @@ pub enum Step {
         /// Under which limits.
         confinement: wire::Confinement,
     },
+    /// Policy wants keys: append `approval.requested` unless this attempt is journaled, make the Approval, append `approval.created`.
+    AskApproval {
+        /// The call.
+        call: PendingCall,
+        /// People who must approve.
+        quorum: u32,
+        /// The how manieth time, from 1.
+        attempt: u32,
+    },
+    /// People have the word: look at the Approval, append votes and what [`crate::approval::plan`] settles, or wait.
+    AwaitApproval(PendingCall),
+    /// Enough approved. Prove anew what would be done, the votes and admission; use the Approval once; append `approval.consumed` and the
+    /// decision with the keys.
+    UseApproval(PendingCall),
+    /// What was reserved for a request that a crash or a stop cut off: nobody knows whether it was charged. Append it.
+    SettleInFull(BudgetSettled),
+    /// Its intent is durable: make the proposal the Goal's result, append `tool.result`.
+    Merge {
+        /// Idempotency key.
+        key: String,
+        /// The id of its call.
+        call_id: String,
+        /// What is merged.
+        proposal: Box<Proposal>,
+    },
     /// A person has to answer; append `tool.result` with [`Observation::Answered`] when `spec.answers` holds the id.
     AwaitAnswer {
         /// Idempotency key.
@@ -67,7 +96,7 @@ pub enum Step {
     Reflect(Reflection),
     /// Append `run.finished`, close the sandbox.
     End(Ending),
-    /// A person has suspended the run.
+    /// It stands still, for the causes that its rows name.
     Wait,
     /// The run has ended.
     Done,
@@ -110,15 +139,24 @@ pub fn next(state: &RunState, now: Timestamp) -> Step {
     if let Some(ending) = out_of_time(state, spec, now) {
         return Step::End(ending);
     }
-    if state.suspended {
+    // Votes are counted while it stands still: who voted in time must not lose by it.
+    if let Some(call) = state.pending.front().filter(|call| undecided(call)) {
+        return Step::AwaitApproval(call.clone());
+    }
+    if let Some(settled) = cut_off(state) {
+        return Step::SettleInFull(settled);
+    }
+    if !state.gates.pauses.is_empty() {
         return Step::Wait;
     }
-    match state.sandbox {
-        Sandbox::None | Sandbox::Requested => return Step::StartSandbox,
-        Sandbox::Ready(_) => {}
-    }
-    if state.workspace.is_none() {
-        return Step::LoadWorkspace;
+    if spec.role.has_sandbox() {
+        match state.sandbox {
+            Sandbox::None | Sandbox::Requested => return Step::StartSandbox,
+            Sandbox::Ready(_) => {}
+        }
+        if state.workspace.is_none() {
+            return Step::LoadWorkspace;
+        }
     }
     if let Some(call) = state.pending.front() {
         return on_call(state, spec, call);
@@ -126,20 +164,47 @@ pub fn next(state: &RunState, now: Timestamp) -> Step {
     if state.to_reflect {
         return Step::Reflect(state.reflection());
     }
-    if let Some(failed) = &state.acceptance_failed {
-        return Step::End(Ending::new(EndReason::AcceptanceFailed, failed.clone()));
+    if let Some(refused) = &state.refused {
+        let reason = if spec.role == Role::Merge { EndReason::MergeRefused } else { EndReason::AcceptanceFailed };
+        return Step::End(Ending::new(reason, refused.clone()));
     }
     match spec.role {
+        Role::Merge => Step::End(Ending::new(EndReason::Finished, merged(state, spec))),
         Role::Acceptance => Step::End(Ending::new(EndReason::Finished, format!("All {} acceptance commands passed.", spec.commands.len()))),
         Role::Planner | Role::Coder => ask_model(state, spec),
     }
 }
 
 fn out_of_time(state: &RunState, spec: &SpecSnapshot, now: Timestamp) -> Option<Ending> {
-    let took = now.as_second().saturating_sub(state.started_at?.as_second());
-    (took >= i64::from(spec.limits.seconds)).then(|| {
-        Ending::new(EndReason::DeadlineExceeded, format!("The run took {took} s; spec.limits.seconds is {}.", spec.limits.seconds))
+    let took = state.worked_ms(now) / 1000;
+    if took >= i64::from(spec.limits.seconds) {
+        let message = format!("The run took {took} s; spec.limits.seconds is {}.", spec.limits.seconds);
+        return Some(Ending::new(EndReason::DeadlineExceeded, message));
+    }
+    let still = state.pause_seconds(now);
+    (still >= i64::from(limits::MAX_PAUSE_SECONDS)).then(|| {
+        let message = format!("The run stood still for {still} s; the most is {}.", limits::MAX_PAUSE_SECONDS);
+        Ending::new(EndReason::DeadlineExceeded, message)
     })
+}
+
+/// Whether people still have the word about this call.
+fn undecided(call: &PendingCall) -> bool {
+    call.approval.as_ref().is_some_and(|approval| approval.created.is_some() && approval.consumed.is_none() && approval.settled.is_none())
+}
+
+/// A reservation whose request nobody waits for any more.
+fn cut_off(state: &RunState) -> Option<BudgetSettled> {
+    let reserved = state.gates.reserved.as_ref().filter(|_| state.in_flight == Some(InFlight::Model))?;
+    Some(BudgetSettled { account: reserved.account.clone(), key: reserved.key.clone(), used: reserved.amounts, in_full: true })
+}
+
+fn merged(state: &RunState, spec: &SpecSnapshot) -> String {
+    let commit = spec.merge.as_ref().map_or("", |proposal| proposal.head_commit.as_str());
+    match state.gates.approved_by.as_slice() {
+        [] => format!("{commit} is merged; policy asked for no key."),
+        by => format!("{commit} is merged, approved by {}.", by.join(", ")),
+    }
 }
 
 fn ask_model(state: &RunState, spec: &SpecSnapshot) -> Step {
@@ -149,6 +214,10 @@ fn ask_model(state: &RunState, spec: &SpecSnapshot) -> Step {
     }
     let route = match &state.model_failure {
         None => state.route,
+        // It may have been answered: asked again, and paid for again.
+        Some((ModelFailure::Unavailable, _)) if (1..=limits::MAX_UNCERTAIN_REQUESTS).contains(&state.gates.uncertain_in_a_row) => {
+            state.route
+        }
         Some((ModelFailure::TranscriptMiss, message)) => return Step::End(Ending::new(EndReason::TranscriptMiss, message.clone())),
         Some((failure, message)) if state.route + 1 >= spec.routes.len() => {
             return Step::End(Ending::new(EndReason::ModelFailed, format!("{}: {message}", failure.as_str())));
@@ -177,7 +246,27 @@ fn on_call(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall) -> Step
         CallStage::Judged(canonical, judgement) => match judgement.verdict {
             Verdict::Deny => Step::Answer(ended(pending, Observation::Denied, format!("Denied by policy: {}", judgement.reason))),
             Verdict::Allow => allowed(state, spec, pending, canonical),
+            Verdict::Ask { human } => keys(pending, human),
         },
+    }
+}
+
+/// What a call that wants keys needs next.
+fn keys(pending: &PendingCall, quorum: u32) -> Step {
+    use reeve_api::ApprovalPhase as Phase;
+    let Some(approval) = pending.approval.as_deref() else {
+        return Step::AskApproval { call: pending.clone(), quorum, attempt: 1 };
+    };
+    let approval::State { asked, created, settled, consumed, .. } = approval;
+    let no = |message: &str| Step::Answer(ended(pending, Observation::Denied, format!("Not approved: {message}")));
+    match settled.as_ref().map(|settled| (settled.phase, settled.message.as_str())) {
+        _ if consumed.is_some() => no("it was used, and policy has not spoken since."),
+        None if created.is_none() => Step::AskApproval { call: pending.clone(), quorum, attempt: asked.attempt },
+        None | Some((Phase::Pending, _)) => Step::AwaitApproval(pending.clone()),
+        Some((Phase::Approved, _)) => Step::UseApproval(pending.clone()),
+        Some((Phase::Superseded, message)) if asked.attempt >= limits::MAX_APPROVAL_ATTEMPTS => no(message),
+        Some((Phase::Superseded, _)) => Step::AskApproval { call: pending.clone(), quorum, attempt: asked.attempt + 1 },
+        Some((Phase::Denied | Phase::Expired | Phase::Consumed, message)) => no(message),
     }
 }
 
@@ -192,7 +281,7 @@ fn before_decision(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall)
     }
     let repeats =
         state.same_call.is_some_and(|(last, times)| last == fingerprint(&pending.call) && times + 1 >= limits::IDENTICAL_CALLS_IN_A_ROW);
-    if repeats && spec.role != Role::Acceptance {
+    if repeats && !spec.role.asks_no_model() {
         let message = format!("{} came {} times in a row with the same arguments.", pending.call.name, limits::IDENTICAL_CALLS_IN_A_ROW);
         return Step::End(Ending::new(EndReason::RepeatedCall, message));
     }
@@ -205,49 +294,6 @@ fn before_decision(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall)
     }
 }
 
-/// Checks name and arguments against the catalogue. The text is for the model.
-fn validate(spec: &SpecSnapshot, call: &ToolCall) -> Result<(), String> {
-    let offered = catalog(spec.role).into_iter().filter(|tool| spec.tools.contains(&tool.name)).collect::<Vec<_>>();
-    let Some(tool) = offered.iter().find(|tool| tool.name.as_str() == call.name) else {
-        let names = offered.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(format!("There is no tool {:?} here. Tools: {names}.", call.name));
-    };
-    let arguments = match &call.arguments {
-        Arguments::Json(value) => value,
-        Arguments::Invalid(text) => {
-            let start: String = text.chars().take(200).collect();
-            return Err(format!("The arguments of {} are not JSON: {start:?}.", call.name));
-        }
-    };
-    if !tool.annotations.read_only && holds_mask(arguments) {
-        return Err(format!(
-            "The arguments of {} hold {MASK}: what stood there is a secret, or looks like one, and is kept out of the journal. It was not done.",
-            call.name
-        ));
-    }
-    let validator =
-        jsonschema::draft202012::new(&tool.input_schema).map_err(|error| format!("The schema of {} is broken: {error}", call.name))?;
-    let errors = validator
-        .iter_errors(arguments)
-        .take(5)
-        .map(|error| {
-            let at = error.instance_path().to_string();
-            format!("{}{error}", if at.is_empty() { String::new() } else { format!("{at}: ") })
-        })
-        .collect::<Vec<_>>();
-    if errors.is_empty() { Ok(()) } else { Err(format!("Invalid arguments of {}: {}.", call.name, errors.join("; "))) }
-}
-
-/// A redacted text must not be written over the real one.
-fn holds_mask(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        Value::String(text) => text.contains(MASK),
-        Value::Array(items) => items.iter().any(holds_mask),
-        Value::Object(fields) => fields.values().any(holds_mask),
-    }
-}
-
 fn allowed(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall, canonical: &wire::Canonical) -> Step {
     match canonical.tool {
         ToolName::Ask => {
@@ -255,6 +301,12 @@ fn allowed(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall, canonic
             Step::AwaitAnswer { key: pending.key.clone(), call_id: pending.call.id.clone(), question_id, question }
         }
         ToolName::Finish => finish(state, spec, pending, canonical),
+        ToolName::Merge => match &spec.merge {
+            Some(proposal) => {
+                Step::Merge { key: pending.key.clone(), call_id: pending.call.id.clone(), proposal: Box::new(proposal.clone()) }
+            }
+            None => Step::Answer(ended(pending, Observation::Refused, "There is nothing to merge.")),
+        },
         ToolName::FsRead
         | ToolName::FsWrite
         | ToolName::FsEdit
@@ -310,7 +362,8 @@ fn finish(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall, canonica
         ));
     }
     // A program that a tool started may have written what fs.* may not: here it is found, whoever wrote it.
-    let protected: Vec<&str> = checkpoint.workspace.changed.iter().map(String::as_str).filter(|path| protection(path).is_some()).collect();
+    let unapproved = |path: &&str| protection(path).is_some() && !state.gates.approved_paths.contains(*path);
+    let protected: Vec<&str> = checkpoint.workspace.changed.iter().map(String::as_str).filter(unapproved).collect();
     if !protected.is_empty() {
         let names = protected.join(", ");
         return Step::Answer(ended(

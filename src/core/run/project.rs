@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use reeve_api::{
-    AgentRunPhase, AgentRunStatus, CheckpointStatus, Condition, ConditionStatus, ConditionType, JournalHead, Question, RunArtifact,
-    RunResult, StepStatus, Task, UsageStatus,
+    AgentRunPhase, AgentRunStatus, CheckpointStatus, Condition, ConditionStatus, ConditionType, JournalHead, PendingApproval, Question,
+    RunArtifact, RunResult, StepStatus, Task, UsageStatus,
 };
 
 use super::{RunState, Sandbox};
 use crate::conditions::{self, Say};
 use crate::journal::{CheckpointTaken, Head};
+use crate::tool::Role;
+use crate::{approval, budget};
 
 /// The status of a run. `old` gives the times of conditions that did not change.
 pub fn project(
@@ -31,6 +33,7 @@ pub fn project(
         usage: Some(usage(state)),
         journal: head.map(|head| JournalHead { seq: long(head.seq.0), hash: head.hash.to_string() }),
         question: question(state),
+        pending_approval: pending_approval(state),
         job: (state.sandbox != Sandbox::None).then(|| job.to_owned()),
         checkpoint: state.checkpoint.as_ref().map(checkpoint),
         result: state.finished.as_ref().map(|finished| RunResult {
@@ -52,7 +55,22 @@ pub fn usage(state: &RunState) -> UsageStatus {
         tool_calls: i64::from(state.tool_calls),
         denied_calls: i64::from(state.denied),
         output_bytes: long(state.output_bytes),
+        cost_usd: budget::usd(state.cost_micro_usd),
     }
+}
+
+fn pending_approval(state: &RunState) -> Option<PendingApproval> {
+    let asked = &open_approval(state)?.asked;
+    Some(PendingApproval {
+        name: asked.name.clone(),
+        action: asked.action.clone(),
+        quorum: i32::try_from(asked.quorum).unwrap_or(i32::MAX),
+    })
+}
+
+fn open_approval(state: &RunState) -> Option<&approval::State> {
+    let call = state.pending.front().filter(|_| state.finished.is_none())?;
+    call.approval.as_deref().filter(|approval| approval.is_open())
 }
 
 /// A checkpoint as status shows it.
@@ -80,14 +98,31 @@ fn phase(state: &RunState) -> (AgentRunPhase, Say) {
             if finished.succeeded { (Phase::Succeeded, ConditionStatus::True) } else { (Phase::Failed, ConditionStatus::False) };
         return (phase, ready(status, finished.reason.as_str(), clip(&finished.message, 4096)));
     }
-    if state.suspended {
-        return (Phase::Suspended, ready(ConditionStatus::Unknown, "Suspended", "spec.suspended is true.".to_owned()));
+    // In the order of the causes: who finds a run stopped by a kill switch need not look further.
+    if let Some((cause, message)) = state.gates.pauses.first_key_value() {
+        return (Phase::Suspended, ready(ConditionStatus::Unknown, cause.as_str(), clip(message, 4096)));
+    }
+    if let Some(approval) = open_approval(state) {
+        let asked = &approval.asked;
+        let missing = match approval.tally() {
+            approval::Tally::Open { missing } => missing,
+            approval::Tally::Approved { .. } | approval::Tally::Denied { .. } => 0,
+        };
+        let message = format!(
+            "{} waits for {missing} of {} approvals until {}: kubectl reeve approve {} (not by {}, who asked).",
+            asked.action, asked.quorum, asked.expires_at, asked.name, asked.requested_by
+        );
+        return (Phase::Suspended, ready(ConditionStatus::Unknown, "AwaitingApproval", message));
     }
     if let Some((question_id, _)) = state.question() {
         let message = format!("The agent asks a question: answer it in spec.answers[{question_id:?}].");
         return (Phase::Suspended, ready(ConditionStatus::Unknown, "AwaitingAnswer", message));
     }
+    let role = state.started.as_ref().map(|started| started.spec.role);
     match state.sandbox {
+        Sandbox::None if role == Some(Role::Merge) => {
+            (Phase::Running, ready(ConditionStatus::Unknown, "Running", format!("Step {}.", state.step)))
+        }
         Sandbox::None => (Phase::Pending, ready(ConditionStatus::Unknown, "Pending", "The run is about to start.".to_owned())),
         Sandbox::Requested => {
             (Phase::Starting, ready(ConditionStatus::Unknown, "SandboxStarting", "The sandbox is being made.".to_owned()))

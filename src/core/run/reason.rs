@@ -35,6 +35,8 @@ pub enum EndReason {
     WorkspaceInvalid,
     /// Its journal has fewer rows than its status says: the journal was restored or lost. Nothing is done twice, so nothing is done.
     JournalLost,
+    /// The merge was not done: denied, expired, or no longer what was approved; the message says which.
+    MergeRefused,
     /// A bug of Reeve, contained: the message says where.
     InternalError,
 }
@@ -58,6 +60,7 @@ impl EndReason {
             EndReason::SandboxDegraded => "SandboxDegraded",
             EndReason::WorkspaceInvalid => "WorkspaceInvalid",
             EndReason::JournalLost => "JournalLost",
+            EndReason::MergeRefused => "MergeRefused",
             EndReason::InternalError => "InternalError",
         }
     }

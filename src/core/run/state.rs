@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
+use super::gates::Gates;
+use super::words::{advice_on, answer_bytes, brief, fingerprint, tail};
 use crate::Digest;
+use crate::approval;
 use crate::journal::{
     CheckpointTaken, Event, Judgement, ModelAnswered, Observation, Reflection, RunFinished, RunStarted, SandboxReady, Seq, ToolEnded,
     Verdict, WorkspaceLoaded,
@@ -55,6 +58,8 @@ pub struct PendingCall {
     pub call: ToolCall,
     /// How far it has come.
     pub stage: CallStage,
+    /// The approval that it waits for, or waited for.
+    pub approval: Option<Box<approval::State>>,
 }
 
 /// One step, for people.
@@ -100,6 +105,10 @@ pub struct RunState {
     pub in_flight: Option<InFlight>,
     /// The last model failure, if the last model request failed.
     pub model_failure: Option<(ModelFailure, String)>,
+    /// What holds it up.
+    pub gates: Gates,
+    /// What its models cost so far, micro-USD.
+    pub cost_micro_usd: u64,
     /// Calls of the current answer that have no result yet.
     pub pending: VecDeque<PendingCall>,
     /// Whether the current step still has to be weighed.
@@ -108,8 +117,6 @@ pub struct RunState {
     pub checkpoint: Option<CheckpointTaken>,
     /// Whether the checkpoint belongs to the `finish` in hand.
     pub checkpoint_fresh: bool,
-    /// Whether a person has suspended it.
-    pub suspended: bool,
     /// Its end.
     pub finished: Option<RunFinished>,
     /// Tokens so far.
@@ -130,8 +137,8 @@ pub struct RunState {
     pub tests: Option<bool>,
     /// What to tell the model beside the results.
     pub advice: Option<String>,
-    /// The command of an acceptance run that failed, and the end of what it said.
-    pub acceptance_failed: Option<String>,
+    /// The command of an acceptance run that failed, or why a merge was not done.
+    pub refused: Option<String>,
     /// The last steps, oldest first.
     pub steps: VecDeque<StepBrief>,
 }
@@ -164,11 +171,12 @@ impl RunState {
             route: 0,
             in_flight: None,
             model_failure: None,
+            gates: Gates::default(),
+            cost_micro_usd: 0,
             pending: VecDeque::new(),
             to_reflect: false,
             checkpoint: None,
             checkpoint_fresh: false,
-            suspended: false,
             finished: None,
             usage: Usage::default(),
             tool_calls: 0,
@@ -179,7 +187,7 @@ impl RunState {
             tally: Tally::default(),
             tests: None,
             advice: None,
-            acceptance_failed: None,
+            refused: None,
             steps: VecDeque::new(),
         }
     }
@@ -228,14 +236,19 @@ impl RunState {
             Event::WorkspaceRequested { .. } => {}
             Event::WorkspaceLoaded(loaded) => self.workspace = Some(loaded.clone()),
             Event::ModelRequest(asked) => {
+                if self.route != asked.route {
+                    self.gates.uncertain_in_a_row = 0;
+                }
+                self.gates.model_requests += 1;
                 self.step = asked.step;
                 self.route = asked.route;
                 self.in_flight = Some(InFlight::Model);
                 self.model_failure = None;
             }
             Event::ModelResponse(ModelAnswered::Answer { response, .. }) => self.on_answer(response),
-            Event::ModelResponse(ModelAnswered::Failure { failure, message, .. }) => {
+            Event::ModelResponse(ModelAnswered::Failure { failure, message, sent, .. }) => {
                 self.in_flight = None;
+                self.gates.uncertain_in_a_row = if *sent { self.gates.uncertain_in_a_row + 1 } else { 0 };
                 self.model_failure = Some((*failure, message.clone()));
             }
             Event::ThoughtSummary { .. } => {}
@@ -250,13 +263,28 @@ impl RunState {
                 Some(_) | None => return refuse("no such call is due"),
             },
             Event::PolicyDecision(judgement) => match self.pending.front_mut() {
-                Some(PendingCall { key, stage: stage @ CallStage::Requested(_), .. }) if *key == judgement.key => {
-                    if let CallStage::Requested(canonical) = std::mem::replace(stage, CallStage::Wanted) {
-                        *stage = CallStage::Judged(canonical, judgement.clone());
+                Some(call) if call.key == judgement.key => {
+                    if let Err(why) = call.on_judgement(judgement) {
+                        return refuse(why);
                     }
                 }
                 Some(_) | None => return refuse("no such call waits for a decision"),
             },
+            Event::ApprovalRequested(_)
+            | Event::ApprovalCreated(_)
+            | Event::ApprovalVote(_)
+            | Event::ApprovalSettled(_)
+            | Event::ApprovalConsumed(_) => {
+                let Some(call) = self.pending.front_mut() else { return refuse("no call is due") };
+                if let Err(why) = call.on_approval(event) {
+                    return refuse(why);
+                }
+                if let (Event::ApprovalConsumed(consumed), CallStage::Judged(canonical, _)) = (event, &call.stage) {
+                    self.gates.approved_by = consumed.by.clone();
+                    let written = canonical.paths.iter().filter(|touched| touched.write);
+                    self.gates.approved_paths.extend(written.map(|touched| touched.path.clone()));
+                }
+            }
             Event::ToolResult(ended) => match self.pending.front() {
                 Some(call) if call.key == ended.key => self.on_result(ended),
                 Some(_) | None => return refuse("no such call is due"),
@@ -268,36 +296,72 @@ impl RunState {
                 self.checkpoint = Some((**taken).clone());
                 self.checkpoint_fresh = true;
             }
-            Event::RunSuspended {} => self.suspended = true,
-            Event::RunResumed {} => self.suspended = false,
+            Event::BudgetReserved(_) | Event::BudgetSettled(_) | Event::RunSuspended(_) | Event::RunResumed(_) => {
+                if let Err(why) = self.gates.apply(event) {
+                    return refuse(why);
+                }
+            }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
-            Event::PolicyActivated(_) => return refuse("it belongs to the operator's stream"),
+            Event::PolicyActivated(_) | Event::BudgetLimited(_) | Event::Kill(_) => return refuse("it belongs to the operator's stream"),
         }
+        let still = self.stands_still();
+        self.gates.keep_time(still, at);
         Ok(())
+    }
+
+    /// Whether it waits for a person, or was told to wait.
+    fn stands_still(&self) -> bool {
+        let asked = self.pending.front().and_then(|call| call.approval.as_ref()).is_some_and(|approval| approval.is_open());
+        self.finished.is_none() && (!self.gates.pauses.is_empty() || asked || self.question().is_some())
+    }
+
+    /// Milliseconds since its start in which it did not stand still.
+    pub fn worked_ms(&self, now: Timestamp) -> i64 {
+        let Some(started) = self.started_at else { return 0 };
+        now.as_millisecond().saturating_sub(started.as_millisecond()).saturating_sub(self.gates.still_ms(now)).max(0)
+    }
+
+    /// Seconds of the current pause.
+    pub fn pause_seconds(&self, now: Timestamp) -> i64 {
+        self.gates.pause_ms(now) / 1000
     }
 
     fn on_started(&mut self, started: &RunStarted, at: Timestamp) {
         self.started = Some(started.clone());
         self.started_at = Some(at);
-        if started.spec.role == Role::Acceptance {
-            self.next_command();
+        match started.spec.role {
+            Role::Acceptance => self.next_command(),
+            Role::Merge => self.merge(),
+            Role::Planner | Role::Coder => {}
         }
+    }
+
+    /// A merge asks no model: it is its only step.
+    fn merge(&mut self) {
+        let Some(proposal) = self.started.as_ref().and_then(|started| started.spec.merge.clone()) else { return };
+        let arguments = serde_json::json!({
+            "base": proposal.base_commit, "head": proposal.head_commit,
+            "patch": proposal.patch.digest, "bundle": proposal.bundle.digest,
+        });
+        self.own_call("merge".to_owned(), ToolName::Merge, arguments);
     }
 
     /// An acceptance run asks no model: its commands are its steps.
     fn next_command(&mut self) {
         let Some(command) = self.started.as_ref().and_then(|started| started.spec.commands.get(self.step as usize)) else { return };
         let arguments = serde_json::json!({ "argv": command.argv, "timeout_seconds": command.timeout_seconds });
+        self.own_call(format!("command-{}", self.step + 1), ToolName::TestsRun, arguments);
+    }
+
+    /// A step whose call no model asked for.
+    fn own_call(&mut self, id: String, tool: ToolName, arguments: serde_json::Value) {
         self.step += 1;
         self.pending.push_back(PendingCall {
             index: 0,
             key: self.key(self.step, 0),
-            call: ToolCall {
-                id: format!("command-{}", self.step),
-                name: ToolName::TestsRun.as_str().to_owned(),
-                arguments: Arguments::Json(arguments),
-            },
+            call: ToolCall { id, name: tool.as_str().to_owned(), arguments: Arguments::Json(arguments) },
             stage: CallStage::Wanted,
+            approval: None,
         });
         self.begin_step();
     }
@@ -315,6 +379,9 @@ impl RunState {
         self.in_flight = None;
         self.answers += 1;
         self.usage += response.usage;
+        self.gates.uncertain_in_a_row = 0;
+        let price = self.started.as_ref().and_then(|started| started.spec.prices.get(self.route));
+        self.cost_micro_usd = self.cost_micro_usd.saturating_add(price.map_or(0, |price| price.cost(&response.usage)));
         self.output_bytes = self.output_bytes.saturating_add(answer_bytes(response));
         self.begin_step();
         let calls = if response.tool_calls.len() > limits::MAX_CALLS_PER_ANSWER { &[][..] } else { &response.tool_calls[..] };
@@ -322,7 +389,13 @@ impl RunState {
         self.advice = advice_on(response);
         self.pending = (0..)
             .zip(calls)
-            .map(|(index, call)| PendingCall { index, key: self.key(self.step, index), call: call.clone(), stage: CallStage::Wanted })
+            .map(|(index, call)| PendingCall {
+                index,
+                key: self.key(self.step, index),
+                call: call.clone(),
+                stage: CallStage::Wanted,
+                approval: None,
+            })
             .collect();
     }
 
@@ -347,16 +420,16 @@ impl RunState {
             is_error: !matches!(ended.observation, Observation::Ran { status: wire::Status::Ok, .. } | Observation::Answered),
         });
         let line = brief(&call, &stage, &word);
-        if self.is_acceptance() && self.tally.succeeded == 0 {
-            self.acceptance_failed = Some(format!("{line}\n{}", tail(&ended.content)));
+        if self.asks_no_model() && self.tally.succeeded == 0 {
+            self.refused = Some(format!("{line}\n{}", tail(&ended.content)));
         }
         if let Some(step) = self.steps.back_mut() {
             step.calls.push(line);
         }
     }
 
-    fn is_acceptance(&self) -> bool {
-        self.started.as_ref().is_some_and(|started| started.spec.role == Role::Acceptance)
+    fn asks_no_model(&self) -> bool {
+        self.started.as_ref().is_some_and(|started| started.spec.role.asks_no_model())
     }
 
     /// Counts a result and names it in a word.
@@ -414,7 +487,7 @@ impl RunState {
         if let Some(advice) = &reflection.advice {
             self.messages.push(Message::User { text: advice.clone() });
         }
-        if self.is_acceptance() && self.acceptance_failed.is_none() {
+        if self.asks_no_model() && self.refused.is_none() {
             self.next_command();
         }
     }
@@ -434,66 +507,4 @@ impl RunState {
             advice: self.advice.clone(),
         }
     }
-}
-
-/// What an answer adds to the conversation.
-fn answer_bytes(response: &ModelResponse) -> u64 {
-    let arguments = |call: &ToolCall| match &call.arguments {
-        Arguments::Json(value) => serde_json::to_string(value).map_or(0, |text| text.len()),
-        Arguments::Invalid(text) => text.len(),
-    };
-    let calls: usize = response.tool_calls.iter().map(|call| call.name.len() + arguments(call)).sum();
-    (response.text.len() + calls) as u64
-}
-
-/// Same name and same arguments, whatever the provider's id.
-pub(super) fn fingerprint(call: &ToolCall) -> Digest {
-    Digest::of_canonical(&(&call.name, &call.arguments)).unwrap_or(Digest::ZERO)
-}
-
-fn advice_on(response: &ModelResponse) -> Option<String> {
-    use crate::model::FinishReason;
-    if response.tool_calls.len() > limits::MAX_CALLS_PER_ANSWER {
-        return Some(format!(
-            "None of your {} tool calls was made: at most {} in one answer.",
-            response.tool_calls.len(),
-            limits::MAX_CALLS_PER_ANSWER
-        ));
-    }
-    if !response.tool_calls.is_empty() {
-        return None;
-    }
-    Some(match response.finish_reason {
-        FinishReason::Length => {
-            "Your answer was cut at the token limit before it called a tool. Answer in fewer words and call a tool.".to_owned()
-        }
-        FinishReason::ContentFilter => "Your answer was cut by the provider's filter. Go on with a tool call.".to_owned(),
-        FinishReason::Refusal | FinishReason::Stop | FinishReason::ToolCalls => {
-            "You called no tool. Call one, or `finish` when the task is done.".to_owned()
-        }
-    })
-}
-
-/// The end of an output, where tests say what failed.
-fn tail(content: &str) -> String {
-    const SHOWN: usize = 1_000;
-    let skip = content.chars().count().saturating_sub(SHOWN);
-    content.chars().skip(skip).collect()
-}
-
-fn brief(call: &ToolCall, stage: &CallStage, word: &str) -> String {
-    const LONGEST: usize = 120;
-    let what = match stage {
-        CallStage::Requested(canonical) | CallStage::Judged(canonical, _) if !canonical.argv.is_empty() => canonical.argv.join(" "),
-        CallStage::Requested(canonical) | CallStage::Judged(canonical, _) => {
-            canonical.paths.iter().map(|touched| touched.path.as_str()).collect::<Vec<_>>().join(" ")
-        }
-        CallStage::Wanted => String::new(),
-    };
-    let name: String = call.name.chars().take(40).collect();
-    let mut line = format!("{name} {what}").replace('\n', " ").trim_end().to_owned();
-    if line.chars().count() > LONGEST {
-        line = line.chars().take(LONGEST - 1).collect::<String>() + "…";
-    }
-    format!("{line}: {word}")
 }

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Digest;
+use crate::budget::Price;
 use crate::journal::{
-    AcceptanceCommand, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, RunLimits, RunStarted,
-    SandboxAsked, SandboxReady, SandboxShape, Seq, SpecSnapshot, ToolEnded, Verdict, WorkspaceLoaded,
+    AcceptanceCommand, ApprovalTerms, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace,
+    Resumption, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, Seq, SpecSnapshot, Suspension, ToolEnded, Verdict,
+    WorkspaceLoaded,
 };
 use crate::model::{Arguments, FinishReason, ModelFailure, ModelResponse, ToolCall, Usage};
 use crate::tool::{Role, ToolName, catalog, wire};
@@ -29,6 +31,10 @@ fn spec(role: Role) -> SpecSnapshot {
         system_prompt: "you fix".to_owned(),
         profile_digest: Digest::of("profile"),
         routes: vec![("first".to_owned(), "m".to_owned()), ("second".to_owned(), "m".to_owned())],
+        prices: vec![Price { input: 1_000_000, cached_input: 1_000_000, output: 2_000_000 }; 2],
+        budget: None,
+        approval: ApprovalTerms::default(),
+        merge: None,
         max_output_tokens: 100,
         tools: catalog(role).into_iter().map(|tool| tool.name).collect(),
         commands: Vec::new(),
@@ -183,7 +189,14 @@ impl Shell {
                 let finished = ending.finished(at(self.now));
                 self.push(Event::RunFinished(finished));
             }
-            Step::AwaitAnswer { .. } | Step::Wait | Step::Done => return false,
+            Step::SettleInFull(settled) => self.push(Event::BudgetSettled(settled)),
+            Step::AwaitAnswer { .. }
+            | Step::AskApproval { .. }
+            | Step::AwaitApproval(_)
+            | Step::UseApproval(_)
+            | Step::Merge { .. }
+            | Step::Wait
+            | Step::Done => return false,
         }
         true
     }
@@ -328,7 +341,7 @@ fn each_limit_ends_the_run_with_its_own_reason() {
 
 #[test]
 fn a_failing_provider_hands_over_to_the_next_and_the_last_one_ends_the_run() {
-    let failure = |failure| ModelAnswered::Failure { failure, message: "no".to_owned(), attempts: 3 };
+    let failure = |failure| ModelAnswered::Failure { failure, message: "no".to_owned(), attempts: 3, sent: false };
     let shell = Shell::new(spec(Role::Coder), vec![failure(ModelFailure::Unavailable), answer(vec![finish()])]).run();
     assert_eq!(shell.reason(), EndReason::Finished);
     assert_eq!((shell.state.step, shell.state.route), (1, 1));
@@ -389,13 +402,18 @@ fn acceptance_commands_run_in_order_and_the_first_that_fails_ends_it() {
 }
 
 #[test]
-fn a_suspended_run_does_nothing_until_it_is_resumed_and_its_clock_runs_on() {
+fn a_suspended_run_does_nothing_until_it_is_resumed_and_its_clock_stands_still() {
     let mut shell = Shell::new(spec(Role::Coder), vec![answer(vec![finish()])]);
     shell.step();
-    shell.push(Event::RunSuspended {});
+    shell.push(Event::RunSuspended(Suspension::default()));
     assert_eq!(next(&shell.state, at(1)), Step::Wait);
-    assert!(matches!(next(&shell.state, at(600)), Step::End(Ending { reason: EndReason::DeadlineExceeded, .. })));
-    shell.push(Event::RunResumed {});
+    assert_eq!(next(&shell.state, at(6_000)), Step::Wait);
+    let week = i64::from(crate::limits::MAX_PAUSE_SECONDS);
+    assert!(matches!(next(&shell.state, at(week)), Step::End(Ending { reason: EndReason::DeadlineExceeded, .. })));
+    shell.now = 6_000;
+    shell.push(Event::RunResumed(Resumption::default()));
+    assert_eq!(next(&shell.state, at(6_599)), Step::StartSandbox);
+    assert!(matches!(next(&shell.state, at(6_600)), Step::End(Ending { reason: EndReason::DeadlineExceeded, .. })));
     assert_eq!(shell.run().reason(), EndReason::Finished);
 }
 
@@ -412,10 +430,10 @@ fn a_question_waits_for_its_answer_under_its_own_id() {
 #[test]
 fn rows_that_cannot_follow_are_refused() {
     let mut state = RunState::new("u1");
-    assert!(state.apply(Seq(1), at(0), &Event::RunSuspended {}).is_err());
+    assert!(state.apply(Seq(1), at(0), &Event::RunSuspended(Suspension::default())).is_err());
     let shell = Shell::new(spec(Role::Coder), vec![answer(vec![finish()])]).run();
     let mut ended = shell.state.clone();
-    assert!(ended.apply(Seq(99), at(0), &Event::RunResumed {}).is_err());
+    assert!(ended.apply(Seq(99), at(0), &Event::RunResumed(Resumption::default())).is_err());
     let mut early = RunState::new("u1");
     early.apply(Seq(1), at(0), &shell.rows[0].1).unwrap();
     let stray = ToolEnded { key: "u1/1/0".to_owned(), call_id: "c".to_owned(), observation: Observation::Invalid, content: String::new() };

@@ -43,11 +43,14 @@ pub enum ToolName {
     /// Ends the run. Answered by the operator, never by the sandbox.
     #[serde(rename = "finish")]
     Finish,
+    /// Makes a Goal's work its result. Done by the operator; no model is ever offered it.
+    #[serde(rename = "merge")]
+    Merge,
 }
 
 impl ToolName {
     /// All of them, in the order in which they are shown to a model.
-    pub const ALL: [ToolName; 11] = [
+    pub const ALL: [ToolName; 12] = [
         ToolName::FsRead,
         ToolName::FsWrite,
         ToolName::FsEdit,
@@ -59,6 +62,7 @@ impl ToolName {
         ToolName::GitCommit,
         ToolName::Ask,
         ToolName::Finish,
+        ToolName::Merge,
     ];
 
     /// The dotted name.
@@ -75,6 +79,7 @@ impl ToolName {
             ToolName::GitCommit => "git.commit",
             ToolName::Ask => "ask",
             ToolName::Finish => "finish",
+            ToolName::Merge => "merge",
         }
     }
 
@@ -91,12 +96,13 @@ impl ToolName {
             ToolName::FsEdit => Annotations { read_only: false, destructive: true, idempotent: false },
             ToolName::ShellRun | ToolName::TestsRun => RUNS,
             ToolName::GitCommit => Annotations { read_only: false, destructive: false, idempotent: false },
+            ToolName::Merge => Annotations { read_only: false, destructive: false, idempotent: true },
         }
     }
 
     /// Whether the operator answers it itself.
     pub const fn is_control(self) -> bool {
-        matches!(self, ToolName::Ask | ToolName::Finish)
+        matches!(self, ToolName::Ask | ToolName::Finish | ToolName::Merge)
     }
 }
 
@@ -115,6 +121,8 @@ pub enum Role {
     Coder,
     /// Runs given commands in a fresh sandbox; asks no model.
     Acceptance,
+    /// Merges what a Goal's runs left; no model, no sandbox.
+    Merge,
 }
 
 impl Role {
@@ -124,7 +132,18 @@ impl Role {
             Role::Planner => "Planner",
             Role::Coder => "Coder",
             Role::Acceptance => "Acceptance",
+            Role::Merge => "Merge",
         }
+    }
+
+    /// Whether its calls come from a person's words rather than from a model's.
+    pub const fn asks_no_model(self) -> bool {
+        matches!(self, Role::Acceptance | Role::Merge)
+    }
+
+    /// Whether it works in a sandbox.
+    pub const fn has_sandbox(self) -> bool {
+        !matches!(self, Role::Merge)
     }
 }
 
@@ -163,8 +182,9 @@ pub fn catalog(role: Role) -> Vec<Tool> {
             Role::Planner => {
                 matches!(name, ToolName::FsRead | ToolName::FsList | ToolName::FsSearch | ToolName::Ask | ToolName::Finish)
             }
-            Role::Coder => true,
+            Role::Coder => *name != ToolName::Merge,
             Role::Acceptance => matches!(name, ToolName::TestsRun),
+            Role::Merge => matches!(name, ToolName::Merge),
         })
         .map(|name| tool(role, name))
         .collect()
@@ -276,11 +296,23 @@ fn tool(role: Role, name: ToolName) -> Tool {
                     }),
                 ),
             ),
-            Role::Coder | Role::Acceptance => (
+            Role::Coder | Role::Acceptance | Role::Merge => (
                 "End the task. Everything must be committed.",
                 object(&["summary"], json!({ "summary": { "type": "string", "minLength": 1, "maxLength": 4096 } })),
             ),
         },
+        ToolName::Merge => (
+            "Make the work of a Goal its result.",
+            object(
+                &["base", "head", "patch", "bundle"],
+                json!({
+                    "base": { "type": "string", "minLength": 1, "maxLength": 64 },
+                    "head": { "type": "string", "minLength": 1, "maxLength": 64 },
+                    "patch": { "type": "string", "maxLength": 71 },
+                    "bundle": { "type": "string", "maxLength": 71 }
+                }),
+            ),
+        ),
     };
     Tool { name, description: description.to_owned(), input_schema, annotations: name.annotations() }
 }
@@ -299,7 +331,7 @@ mod tests {
 
     #[test]
     fn every_schema_refuses_an_unknown_argument() {
-        for role in [Role::Planner, Role::Coder, Role::Acceptance] {
+        for role in [Role::Planner, Role::Coder, Role::Acceptance, Role::Merge] {
             for tool in catalog(role) {
                 let validator = jsonschema::draft202012::new(&tool.input_schema).unwrap_or_else(|e| unreachable!("{}: {e}", tool.name));
                 assert!(!validator.is_valid(&json!({ "surprise": 1 })), "{}", tool.name);

@@ -1,0 +1,51 @@
+//! Whether a call names a tool that is offered, with arguments that fit it.
+
+use serde_json::Value;
+
+use crate::journal::SpecSnapshot;
+use crate::model::{Arguments, ToolCall};
+use crate::redact::MASK;
+use crate::tool::catalog;
+
+/// Checks name and arguments against the catalogue. The text is for the model.
+pub(super) fn validate(spec: &SpecSnapshot, call: &ToolCall) -> Result<(), String> {
+    let offered = catalog(spec.role).into_iter().filter(|tool| spec.tools.contains(&tool.name)).collect::<Vec<_>>();
+    let Some(tool) = offered.iter().find(|tool| tool.name.as_str() == call.name) else {
+        let names = offered.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(format!("There is no tool {:?} here. Tools: {names}.", call.name));
+    };
+    let arguments = match &call.arguments {
+        Arguments::Json(value) => value,
+        Arguments::Invalid(text) => {
+            let start: String = text.chars().take(200).collect();
+            return Err(format!("The arguments of {} are not JSON: {start:?}.", call.name));
+        }
+    };
+    if !tool.annotations.read_only && holds_mask(arguments) {
+        return Err(format!(
+            "The arguments of {} hold {MASK}: what stood there is a secret, or looks like one, and is kept out of the journal. It was not done.",
+            call.name
+        ));
+    }
+    let validator =
+        jsonschema::draft202012::new(&tool.input_schema).map_err(|error| format!("The schema of {} is broken: {error}", call.name))?;
+    let errors = validator
+        .iter_errors(arguments)
+        .take(5)
+        .map(|error| {
+            let at = error.instance_path().to_string();
+            format!("{}{error}", if at.is_empty() { String::new() } else { format!("{at}: ") })
+        })
+        .collect::<Vec<_>>();
+    if errors.is_empty() { Ok(()) } else { Err(format!("Invalid arguments of {}: {}.", call.name, errors.join("; "))) }
+}
+
+/// A redacted text must not be written over the real one.
+fn holds_mask(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => text.contains(MASK),
+        Value::Array(items) => items.iter().any(holds_mask),
+        Value::Object(fields) => fields.values().any(holds_mask),
+    }
+}
