@@ -13,6 +13,8 @@ pub enum ConditionType {
     Ready,
     /// AgentRun: the sandbox's Pod runs and answers.
     SandboxReady,
+    /// RiskBudget: more was used than a limit allows.
+    Breached,
 }
 
 impl ConditionType {
@@ -21,6 +23,7 @@ impl ConditionType {
         match self {
             ConditionType::Ready => "Ready",
             ConditionType::SandboxReady => "SandboxReady",
+            ConditionType::Breached => "Breached",
         }
     }
 }

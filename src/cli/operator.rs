@@ -52,6 +52,12 @@ pub(crate) struct Operator {
     /// Runs that are driven at the same time
     #[arg(long, env = "REEVE_MAX_CONCURRENT_RUNS", value_name = "N", default_value = "10")]
     max_concurrent_runs: NonZeroUsize,
+    /// ValidatingAdmissionPolicy that proves who voted: the chart's
+    #[arg(long, env = "REEVE_APPROVAL_POLICY", value_name = "NAME", default_value = "reeve-approvals")]
+    approval_policy: String,
+    /// Binding of that policy
+    #[arg(long, env = "REEVE_APPROVAL_BINDING", value_name = "NAME", default_value = "reeve-approvals")]
+    approval_binding: String,
     /// Form of the log, which goes to standard error
     #[arg(long, env = "REEVE_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -125,6 +131,8 @@ impl Operator {
             sandbox_pull_policy: self.sandbox_pull_policy.as_str().to_owned(),
             http_address: self.http_address,
             read_api_address: self.read_api_address,
+            approval_policy: self.approval_policy,
+            approval_binding: self.approval_binding,
             max_concurrent_runs: self.max_concurrent_runs.get(),
         }
     }

@@ -24,6 +24,8 @@ pub struct ModelError {
     pub message: String,
     /// Requests sent in vain; zero when none left the house.
     pub attempts: u32,
+    /// The last of them may have been answered, and charged, all the same: its answer was cut, came too late, or could not be read.
+    pub sent: bool,
 }
 
 /// Reads the arguments of a tool call as models write them: no text at all means no arguments; what is not JSON is kept as it came, so

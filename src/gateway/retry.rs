@@ -27,6 +27,8 @@ pub(crate) struct Failed {
     pub(crate) failure: ModelFailure,
     pub(crate) message: String,
     pub(crate) again: Again,
+    /// It may have been answered, and charged, all the same.
+    pub(crate) sent: bool,
 }
 
 /// Whether another attempt may help.
@@ -43,12 +45,22 @@ pub(crate) enum Again {
 impl Failed {
     /// A failure that another attempt would repeat.
     pub(crate) fn for_good(failure: ModelFailure, message: impl Into<String>) -> Failed {
-        Failed { failure, message: message.into(), again: Again::Never }
+        Failed { failure, message: message.into(), again: Again::Never, sent: false }
+    }
+
+    /// An answer, charged like any other, that cannot be read.
+    pub(crate) fn unreadable(message: impl Into<String>) -> Failed {
+        Failed { sent: true, ..Failed::for_good(ModelFailure::Garbled, message) }
+    }
+
+    /// Nobody knows whether there was an answer. Not tried again here: another attempt may be charged too, and that is for the budget to say.
+    pub(crate) fn uncertain(message: impl Into<String>) -> Failed {
+        Failed { sent: true, again: Again::Never, ..Failed::passing(message) }
     }
 
     /// A failure that may pass by itself.
     pub(crate) fn passing(message: impl Into<String>) -> Failed {
-        Failed { failure: ModelFailure::Unavailable, message: message.into(), again: Again::Scheduled }
+        Failed { failure: ModelFailure::Unavailable, message: message.into(), again: Again::Scheduled, sent: false }
     }
 
     /// The same without secrets in its text.
@@ -58,7 +70,7 @@ impl Failed {
 
     fn after(self, attempts: u32, note: &str) -> ModelError {
         let times = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
-        ModelError { failure: self.failure, message: format!("{} ({times}{note})", self.message), attempts }
+        ModelError { failure: self.failure, message: format!("{} ({times}{note})", self.message), attempts, sent: self.sent }
     }
 }
 
@@ -81,7 +93,7 @@ where
 {
     if Instant::now() >= deadline {
         let message = "expected time left for a model request, found the deadline passed; nothing was sent".to_owned();
-        return Err(ModelError { failure: ModelFailure::Unavailable, message, attempts: 0 });
+        return Err(ModelError { failure: ModelFailure::Unavailable, message, attempts: 0, sent: false });
     }
     let mut attempts = 0;
     loop {

@@ -31,6 +31,10 @@ pub struct Config {
     pub read_api_address: LoopbackAddress,
     /// Runs that are driven at the same time, at least 1.
     pub max_concurrent_runs: usize,
+    /// Name of the ValidatingAdmissionPolicy that proves votes.
+    pub approval_policy: String,
+    /// Name of its binding.
+    pub approval_binding: String,
 }
 
 /// An address that nothing but its own host, or its own Pod, can reach.

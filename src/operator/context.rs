@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use reeve_core::journal::Epoch;
+use reeve_core::journal::{Epoch, RowDraft, Stream};
 use reeve_store::{Artifacts, Journal};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Backoff;
 use crate::config::Config;
+use crate::controllers::Budgets;
+use crate::error::Error;
+use crate::kill::Kill;
 use crate::policies::Policies;
 use crate::providers::Providers;
 use crate::run::Registry;
@@ -48,6 +51,14 @@ pub(crate) struct Context {
     pub(crate) places: Arc<Semaphore>,
     /// Rings when a profile, provider or policy changed: runs that wait for one look again.
     pub(crate) references: Notify,
+    /// Whether runs must stand still.
+    pub(crate) kill: Arc<Kill>,
+    /// Counts changes of budgets: runs that wait for theirs look again.
+    pub(crate) budgets: watch::Sender<u64>,
+    /// Budgets in force, by the UID of their object.
+    pub(crate) known_budgets: Budgets,
+    /// Held while a row is appended to the operator's own stream: each needs the head of the one before.
+    pub(crate) own_stream: tokio::sync::Mutex<()>,
     /// Whether this process does its work.
     pub(crate) readiness: Readiness,
     /// Set when this process must not act any more.
@@ -58,6 +69,14 @@ impl Context {
     /// The sandbox Pods of a namespace that is watched.
     pub(crate) fn pods(&self, namespace: &str) -> Option<&Pods> {
         self.pods.get(&Scope::Namespace(namespace.to_owned())).or_else(|| self.pods.get(&Scope::All))
+    }
+
+    /// Appends a row to the operator's own stream.
+    pub(crate) async fn append_own(&self, draft: RowDraft) -> Result<(), Error> {
+        let _turn = self.own_stream.lock().await;
+        let after = self.journal.head(&Stream::operator()).await?.map(|head| head.seq);
+        self.journal.append(self.epoch, &Stream::operator(), after, vec![draft]).await?;
+        Ok(())
     }
 
     /// How long to wait before an object that failed is tried again.

@@ -36,6 +36,12 @@ pub enum Error {
     /// The API server did not answer what a step needs.
     #[error("{0}")]
     Unanswered(String),
+    /// Nothing proves votes, so nobody is asked for one.
+    #[error("admission does not prove votes: {0}. Bring the chart's admission policies back; nobody is asked before")]
+    AdmissionNotInForce(String),
+    /// It does not fit the budget. Nothing was journaled of what was to follow.
+    #[error("{0}")]
+    Exceeded(reeve_core::budget::Exceeded),
     /// A run's journal has fewer rows than its status says.
     #[error("{0}")]
     JournalLost(String),
@@ -69,7 +75,8 @@ impl Error {
             Error::Lease(error) => error.class(),
             Error::Store(error) => error.class(),
             Error::Config(_) | Error::Unreadable(_) | Error::TooLarge { .. } | Error::JournalLost(_) => Class::Invalid,
-            Error::Stopping(_) | Error::Cut(_) | Error::Unanswered(_) => Class::Transient,
+            Error::Stopping(_) | Error::Cut(_) | Error::Unanswered(_) | Error::AdmissionNotInForce(_) => Class::Transient,
+            Error::Exceeded(_) => Class::Throttled,
             Error::Fenced(_) => Class::Conflict,
             Error::Bug(_) => Class::Bug,
         }

@@ -14,12 +14,14 @@
 //! Architecture invariant: an effect is preceded by its durable intent, written under the epoch of the Lease that this process holds.
 #![forbid(unsafe_code)]
 
+mod admission;
 pub mod cluster;
 mod config;
 mod context;
 mod controllers;
 mod error;
 mod gone;
+mod kill;
 mod policies;
 mod providers;
 mod run;
@@ -122,6 +124,13 @@ async fn lead(
         pods.insert(scope.clone(), store);
         work.push(watch);
     }
+    let mut judged_by = scopes.clone();
+    let elsewhere = !scopes.contains(&Scope::All) && !scopes.contains(&own);
+    if elsewhere {
+        judged_by.push(own.clone());
+    }
+    let kill = Arc::new(kill::Kill::new(&config.namespace, &judged_by));
+    work.extend(judged_by.iter().map(|scope| kill::keep(Arc::clone(&kill), &client, scope)));
     let places = Arc::new(Semaphore::new(config.max_concurrent_runs));
     let context = Arc::new(Context {
         config,
@@ -137,16 +146,19 @@ async fn lead(
         runs: run::Registry::default(),
         places,
         references: Notify::new(),
+        kill,
+        budgets: tokio::sync::watch::channel(0).0,
+        known_budgets: controllers::Budgets::default(),
+        own_stream: tokio::sync::Mutex::default(),
         readiness: readiness.clone(),
         stop: stop.clone(),
     });
     controllers::ensure_default(&context).await?;
-    let mut judged_by = scopes.clone();
-    if !scopes.contains(&Scope::All) && !scopes.contains(&own) {
-        judged_by.push(own.clone());
-        work.push(controllers::policies_only(&context, &own));
+    if elsewhere {
+        work.extend(controllers::everywhere(&context, &own));
     }
     controllers::load(&context, &judged_by).await?;
+    controllers::load_budgets(&context, &scopes).await?;
     for scope in &scopes {
         work.extend(controllers::all(&context, scope));
     }

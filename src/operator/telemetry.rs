@@ -40,6 +40,8 @@ struct Metrics {
     tool_seconds: HistogramVec,
     policy_decisions: IntCounterVec,
     journal_errors: IntCounterVec,
+    halts: IntCounterVec,
+    approvals: IntCounterVec,
 }
 
 /// Seconds of what a person waits for: sandbox starts, model answers, tools.
@@ -99,6 +101,8 @@ impl Metrics {
             tool_seconds: histogram("reeve_tool_seconds", "Duration of tool calls.", &["gen_ai_tool_name", "status"], WAIT_BUCKETS)?,
             policy_decisions: counter("reeve_policy_decisions_total", "What policy said.", &["gen_ai_tool_name", "verdict"])?,
             journal_errors: counter("reeve_journal_errors_total", "Journal appends that failed.", &["class"])?,
+            halts: counter("reeve_halts_total", "Runs whose processes were killed by a kill switch, by what did it.", &["by"])?,
+            approvals: counter("reeve_approvals_total", "Approvals, by action and phase.", &["action", "phase"])?,
             registry,
         })
     }
@@ -329,6 +333,54 @@ impl Event for SessionLost<'_> {
     fn emit(self) {
         tracing::warn!(pod = self.pod, why = self.why, "sandbox session lost");
         count(|metrics| metrics.sessions_lost.inc());
+    }
+}
+
+/// Every tool process of a sandbox was killed.
+pub struct SandboxHalted<'a> {
+    /// Namespace and name of the run.
+    pub run: &'a str,
+    /// Calls that were in flight.
+    pub calls: u32,
+}
+
+impl Event for SandboxHalted<'_> {
+    fn emit(self) {
+        tracing::warn!(run = self.run, calls = self.calls, "sandbox halted");
+        count(|metrics| metrics.halts.with_label_values(&["sandbox"]).inc());
+    }
+}
+
+/// A sandbox did not kill its processes when it was told to: its Pod is deleted.
+pub struct HaltFailed<'a> {
+    /// Namespace and name of the run.
+    pub run: &'a str,
+    /// What is known of it.
+    pub why: &'a str,
+}
+
+impl Event for HaltFailed<'_> {
+    fn emit(self) {
+        tracing::error!(run = self.run, why = self.why, "sandbox does not halt: its Pod is deleted");
+        count(|metrics| metrics.halts.with_label_values(&["pod"]).inc());
+    }
+}
+
+/// An approval was settled or used.
+pub struct ApprovalMoved<'a> {
+    /// Namespace and name of the Approval.
+    pub approval: &'a str,
+    /// What is asked for.
+    pub action: &'a str,
+    /// Its phase.
+    pub phase: &'a str,
+}
+
+impl Event for ApprovalMoved<'_> {
+    fn emit(self) {
+        let ApprovalMoved { approval, action, phase } = self;
+        tracing::info!(approval, action, phase, "approval");
+        count(|metrics| metrics.approvals.with_label_values(&[action, phase]).inc());
     }
 }
 

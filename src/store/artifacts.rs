@@ -1,7 +1,8 @@
 //! Artifacts: bytes kept under their SHA-256 digest.
 //!
 //! Layout: `ab/cdef…`, the digest's hex digits after the first two as the file's name. A file gets its name only when its bytes are on the
-//! disk, so a name that exists is whole; what a crash leaves lies in `tmp/` and is swept at the next open.
+//! disk, so a name that exists is whole; what a crash leaves lies in `tmp/` and is swept at the next open. `refs/` holds names that point
+//! at artifacts.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -17,6 +18,7 @@ use crate::StoreError;
 pub const MAX_ARTIFACT_BYTES: u64 = reeve_core::limits::MAX_WORKSPACE_BYTES;
 
 const TEMPORARY: &str = "tmp";
+const POINTERS: &str = "refs";
 
 /// The content store; clones share it.
 #[derive(Clone, Debug)]
@@ -110,6 +112,64 @@ impl Artifacts {
         .await
     }
 
+    /// Points a name at an artifact: what was merged, for example. The name is durable when this returns; doing it again changes nothing.
+    ///
+    /// A name is one or more parts of letters, digits and `-`, with `/` between them.
+    ///
+    /// # Errors
+    /// [`StoreError::Malformed`] for another name, [`StoreError::Missing`] when there is no such artifact, [`StoreError::Unavailable`].
+    pub async fn point(&self, name: &str, digest: &Digest) -> Result<(), StoreError> {
+        let (path, digest) = (self.pointer(name)?, *digest);
+        if !self.has(&digest).await? {
+            return Err(StoreError::Missing { digest });
+        }
+        let root = Arc::clone(&self.root);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        blocking(move || {
+            let folder = path.parent().unwrap_or(&root).to_owned();
+            let temporary = root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
+            let keep = || {
+                std::fs::create_dir_all(&folder)?;
+                let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+                file.write_all(digest.to_string().as_bytes())?;
+                file.sync_all()?;
+                std::fs::rename(&temporary, &path)?;
+                folder.ancestors().take_while(|folder| folder.starts_with(&root)).try_for_each(sync_directory)
+            };
+            keep().map_err(|error| {
+                let _ = std::fs::remove_file(&temporary);
+                StoreError::of_io("pointing a name at an artifact", &error)
+            })
+        })
+        .await
+    }
+
+    /// What a name points at; None where nobody pointed it at anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Malformed`] for what is no name, or no digest, [`StoreError::Unavailable`].
+    pub async fn pointed(&self, name: &str) -> Result<Option<Digest>, StoreError> {
+        let path = self.pointer(name)?;
+        blocking(move || match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let digest = text.parse().map_err(|error| StoreError::Malformed { why: format!("{}: {error}", path.display()) })?;
+                Ok(Some(digest))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::of_io("reading what a name points at", &error)),
+        })
+        .await
+    }
+
+    fn pointer(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !name.split('/').all(part) {
+            let why = format!("expected a name of letters, digits and `-`, with `/` between its parts, found {name:?}");
+            return Err(StoreError::Malformed { why });
+        }
+        Ok(self.root.join(POINTERS).join(name))
+    }
+
     /// Whether there is an artifact of this digest. Only [`Artifacts::get`] says whether it is whole.
     ///
     /// # Errors
@@ -152,8 +212,8 @@ fn keep(root: &Path, temporary: &Path, digest: &Digest, bytes: &[u8]) -> std::io
     sync_directory(root)
 }
 
-fn sync_directory(directory: &Path) -> std::io::Result<()> {
-    File::open(directory)?.sync_all()
+fn sync_directory(directory: impl AsRef<Path>) -> std::io::Result<()> {
+    File::open(directory.as_ref())?.sync_all()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {

@@ -94,7 +94,7 @@ impl OpenAiChat {
         position: &Position,
         deadline: std::time::Instant,
     ) -> Result<Answer, ModelError> {
-        let unsent = |message: String| ModelError { failure: ModelFailure::Refused, message, attempts: 0 };
+        let unsent = |message: String| ModelError { failure: ModelFailure::Refused, message, attempts: 0, sent: false };
         let inner = &*self.0;
         let deadline = Instant::from_std(deadline);
         let names = wire::Names::of(&request.tools);
@@ -126,14 +126,16 @@ impl Inner {
         let until = Instant::now().checked_add(self.timeout).map_or(deadline, |timeout| timeout.min(deadline));
         let late = || {
             let limit = if until == deadline { "the deadline".to_owned() } else { format!("{:?}", self.timeout) };
-            Failed::passing(format!(
+            Failed::uncertain(format!(
                 "expected an answer from {} within {limit}, found none; raise the timeout if the model needs longer",
                 self.endpoint
             ))
         };
         let broken = |what: &str, error: reqwest::Error| {
             let reason = causes(&error);
-            Failed::passing(format!("expected {what} from {}, found {reason}; check that the server is up and reachable", self.endpoint))
+            let message = format!("expected {what} from {}, found {reason}; check that the server is up and reachable", self.endpoint);
+            // Without a connection nothing was sent.
+            if error.is_connect() { Failed::passing(message) } else { Failed::uncertain(message) }
         };
         let response = match timeout_at(until, self.client.execute(request)).await {
             Ok(Ok(response)) => response,
@@ -149,10 +151,10 @@ impl Inner {
             (bytes, Ending::Whole) => Ok(bytes),
             (_, Ending::Cut(error)) => Err(broken("a whole answer", error)),
             (_, Ending::Late) => Err(late()),
-            (_, Ending::TooLarge) => Err(Failed::for_good(
-                ModelFailure::Garbled,
-                format!("expected an answer of at most {MAX_ANSWER_BYTES} bytes from {}, found more; is it a model server?", self.endpoint),
-            )),
+            (_, Ending::TooLarge) => Err(Failed::unreadable(format!(
+                "expected an answer of at most {MAX_ANSWER_BYTES} bytes from {}, found more; is it a model server?",
+                self.endpoint
+            ))),
         }
     }
 
@@ -170,7 +172,7 @@ impl Inner {
         let elsewhere = redirect_host(status, headers).unwrap_or_default();
         let remedy = refusal::remedy(status.as_u16(), failure);
         let message = format!("expected HTTP 200 from {}, found {}{elsewhere}{said}; {remedy}", self.endpoint, status.as_u16());
-        Failed { failure, message, again }
+        Failed { failure, message, again, sent: false }
     }
 
     /// Reads the bytes of an answer.
@@ -181,13 +183,13 @@ impl Inner {
                 let (failure, again) = refusal::judge(error.numeric_code().unwrap_or(200), None, &error);
                 let said = error.quoted(&self.redactor);
                 let message = format!("expected an answer from {}, found an error under HTTP 200{said}", self.endpoint);
-                Failed { failure, message: format!("{message}; {}", refusal::remedy(200, failure)), again }
+                Failed { failure, message: format!("{message}; {}", refusal::remedy(200, failure)), again, sent: false }
             }
             wire::Problem::Garbled { expected, found } => {
                 let said = refusal::Said::of(bytes).quoted(&self.redactor);
                 let message =
                     format!("expected {expected} from {}, found {found}{said}; is it an OpenAI-compatible server?", self.endpoint);
-                Failed::for_good(ModelFailure::Garbled, message)
+                Failed::unreadable(message)
             }
         })
     }

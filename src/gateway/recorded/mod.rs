@@ -59,7 +59,7 @@ impl Recorded {
     /// [`crate::Provider::complete`].
     pub(crate) fn complete(&self, request: &ModelRequest, position: &Position) -> Result<Answer, ModelError> {
         match self.find(request, position)? {
-            Reply::Error { failure, message } => Err(ModelError { failure: *failure, message: message.clone(), attempts: 1 }),
+            Reply::Error { failure, message } => Err(ModelError { failure: *failure, message: message.clone(), attempts: 1, sent: false }),
             Reply::Answer(recorded) => {
                 let ids = unique_ids(position.index, recorded.calls.iter().map(|call| call.id.clone()));
                 let calls = ids.into_iter().zip(&recorded.calls);
@@ -84,7 +84,7 @@ impl Recorded {
                 "expected the transcript to hold an answer for request {} of lane {:?} ({digest}), found {held}; add it or record anew",
                 position.index, position.lane
             );
-            ModelError { failure: ModelFailure::TranscriptMiss, message, attempts: 1 }
+            ModelError { failure: ModelFailure::TranscriptMiss, message, attempts: 1, sent: false }
         };
         match &*self.0 {
             Transcript::ByPosition(lanes) => {

@@ -21,7 +21,7 @@ pub(super) struct Kept {
     /// UIDs that are kept of objects in this scope.
     pub(super) uids: fn(&Context, &Scope) -> BTreeSet<String>,
     /// The object of this UID is gone.
-    pub(super) forget: fn(&Context, &str),
+    pub(super) forget: fn(&Arc<Context>, &str),
 }
 
 /// Forgets what is deleted in this scope until the context stops.

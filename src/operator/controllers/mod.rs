@@ -4,10 +4,13 @@
 
 mod agentprofile;
 mod agentrun;
+mod approval;
 mod deletions;
 mod goal;
+mod killswitch;
 mod modelprovider;
 mod policyset;
+mod riskbudget;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -31,6 +34,7 @@ use crate::scope::Scope;
 use crate::telemetry::{Event as _, ReconcileFailed, Reconciled, StatusWritten};
 
 pub(crate) use policyset::{ensure_default, load};
+pub(crate) use riskbudget::{Budgets, load as load_budgets};
 
 /// Objects of one kind that are looked at side by side. A reconcile is short (runs have tasks of their own), so a few keep up.
 const CONCURRENCY: u16 = 8;
@@ -43,12 +47,15 @@ pub(crate) fn all(context: &Arc<Context>, scope: &Scope) -> Vec<BoxFuture<'stati
         policyset::run(Arc::clone(context), scope),
         agentrun::run(Arc::clone(context), scope),
         goal::run(Arc::clone(context), scope),
+        approval::run(Arc::clone(context), scope),
+        riskbudget::run(Arc::clone(context), scope),
+        killswitch::run(Arc::clone(context), scope),
     ]
 }
 
-/// What the operator's own namespace needs where it is not among those that are watched: its policy sets apply everywhere.
-pub(crate) fn policies_only(context: &Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    policyset::run(Arc::clone(context), scope)
+/// What the operator's own namespace needs where it is not among those that are watched: its policy sets and kill switches apply everywhere.
+pub(crate) fn everywhere(context: &Arc<Context>, scope: &Scope) -> Vec<BoxFuture<'static, ()>> {
+    vec![policyset::run(Arc::clone(context), scope), killswitch::run(Arc::clone(context), scope)]
 }
 
 /// A kind as these controllers know it.

@@ -192,8 +192,7 @@ async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &st
         generation: set.metadata.generation.unwrap_or_default(),
     };
     let draft = RowDraft::of(&Event::PolicyActivated(activated.clone()), &Actor::Operator, Timestamp::now()).map_err(bug)?;
-    let after = context.journal.head(&Stream::operator()).await?.map(|head| head.seq);
-    context.journal.append(context.epoch, &Stream::operator(), after, vec![draft]).await?;
+    context.append_own(draft).await?;
     context.policies.activate(namespace, name, in_force(context, &activated, &set.spec, compiled));
     context.references.notify_waiters();
     Ok(())

@@ -1,11 +1,13 @@
 //! One run from its first row to its last.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use reeve_api::AgentRun;
+use reeve_core::budget::Amounts;
 use reeve_core::journal::{Actor, Event, Observation, RunStarted, ToolEnded};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::run::{self, EndReason, Ending, NotReady, Sandbox, Step};
@@ -20,17 +22,20 @@ use crate::sandbox::job_name;
 use crate::telemetry::{Event as _, ReconcileFailed, RunFinished};
 
 /// How long a run that waits for a reference sleeps before it looks again without being rung.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Bugs in a row after which a run ends: what a second look at the same rows does not mend, a third will not.
 const BUGS_AT_MOST: u32 = 3;
 
+/// The budget of runs that name none.
+const DEFAULT_BUDGET: &str = "default";
+
 /// Drives a run to its end, again and again where the cluster or the disk fails.
-pub(super) async fn supervise(context: Arc<Context>, object: watch::Receiver<Arc<AgentRun>>) {
+pub(super) async fn supervise(context: Arc<Context>, object: watch::Receiver<Arc<AgentRun>>, acting: Arc<AtomicBool>) {
     let publisher = Publisher::start(&context, &object.borrow());
     let mut bugs = 0;
     loop {
-        let outcome = match Driver::new(&context, object.clone(), publisher.clone()).await {
+        let outcome = match Driver::new(&context, object.clone(), publisher.clone(), Arc::clone(&acting)).await {
             Ok(mut driver) => {
                 let before = driver.progress();
                 let outcome = if bugs < BUGS_AT_MOST { driver.drive().await } else { driver.end_after_bugs().await };
@@ -86,12 +91,23 @@ pub(super) struct Driver {
     pub(super) log: RunLog,
     pub(super) attached: Option<Attached>,
     publisher: Publisher,
+    /// What a call needed that did not fit the budget.
+    pub(super) budget_wish: Option<Amounts>,
+    /// Set while a model is asked or a tool called.
+    pub(super) acting: Arc<AtomicBool>,
+    /// Whether the sandbox was given the time of a pause.
+    pub(super) held_open: bool,
     /// Held while the run works; given back while it waits for a person or for what it refers to.
     place: Option<OwnedSemaphorePermit>,
 }
 
 impl Driver {
-    async fn new(context: &Arc<Context>, object: watch::Receiver<Arc<AgentRun>>, publisher: Publisher) -> Result<Driver, Error> {
+    async fn new(
+        context: &Arc<Context>,
+        object: watch::Receiver<Arc<AgentRun>>,
+        publisher: Publisher,
+        acting: Arc<AtomicBool>,
+    ) -> Result<Driver, Error> {
         let run = Arc::clone(&object.borrow());
         let uid = run.uid().ok_or_else(|| Error::bug("an AgentRun without a UID"))?;
         let log = RunLog::open(Arc::clone(context), &run.namespace().unwrap_or_default(), &uid).await?;
@@ -102,7 +118,17 @@ impl Driver {
                 format!("the status names row {shown}, the journal ends at {kept}: it was restored, or lost. Create the run again");
             return Err(Error::JournalLost(message));
         }
-        Ok(Driver { context: Arc::clone(context), object, log, attached: None, publisher, place: None })
+        Ok(Driver {
+            context: Arc::clone(context),
+            object,
+            log,
+            attached: None,
+            publisher,
+            budget_wish: None,
+            acting,
+            held_open: false,
+            place: None,
+        })
     }
 
     /// What can be seen to move on: an intent that is journaled again and again is no progress.
@@ -160,8 +186,12 @@ impl Driver {
     async fn drive(&mut self) -> Result<(), Error> {
         loop {
             self.take_place().await?;
-            self.obey()?;
-            match run::next(self.log.state(), Timestamp::now()) {
+            self.obey().await?;
+            let step = run::next(self.log.state(), Timestamp::now());
+            if !self.log.state().gates.stands_still() {
+                self.go_on().await?;
+            }
+            match step {
                 Step::Begin => self.begin().await?,
                 Step::StartSandbox => self.start_sandbox().await?,
                 Step::LoadWorkspace => self.load_workspace().await?,
@@ -170,15 +200,16 @@ impl Driver {
                 Step::Refuse(asked, ended) => self.refuse(asked, ended)?,
                 Step::CallTool { key, call_id, canonical, confinement } => self.call_tool(key, call_id, canonical, confinement).await?,
                 Step::AwaitAnswer { key, call_id, question_id, .. } => self.await_answer(key, call_id, &question_id).await?,
+                Step::AskApproval { call, quorum, attempt } => self.ask_approval(&call, quorum, attempt).await?,
+                Step::AwaitApproval(call) => self.await_approval(&call).await?,
+                Step::UseApproval(call) => self.use_approval(&call).await?,
+                Step::Merge { key, call_id, proposal } => self.merge(key, call_id, *proposal).await?,
+                Step::SettleInFull(settled) => self.log.stage(&Actor::Operator, Event::BudgetSettled(settled))?,
                 Step::Checkpoint => self.checkpoint().await?,
                 Step::Answer(ended) => self.log.stage(&Actor::Operator, Event::ToolResult(ended))?,
                 Step::Reflect(reflection) => self.log.stage(&Actor::Operator, Event::Reflect(reflection))?,
                 Step::End(ending) => self.end(ending).await?,
-                Step::Wait => {
-                    self.commit().await?;
-                    self.place = None;
-                    self.wait_for_change().await;
-                }
+                Step::Wait => self.stand_still().await?,
                 Step::Done => {
                     self.log.commit().await?;
                     // Before the final status: a run that shows one is not looked at again, and its sandbox would outlive a crash between.
@@ -190,35 +221,6 @@ impl Driver {
         }
     }
 
-    /// Journals what a person changed in the spec.
-    fn obey(&mut self) -> Result<(), Error> {
-        let wanted = self.seen().spec.suspended;
-        let state = self.log.state();
-        if state.started.is_none() || state.finished.is_some() || state.suspended == wanted {
-            return Ok(());
-        }
-        let event = if wanted { Event::RunSuspended {} } else { Event::RunResumed {} };
-        self.log.stage(&Actor::Operator, event)
-    }
-
-    /// Until the object changes, or the run is out of time.
-    pub(super) async fn wait_for_change(&mut self) {
-        let left = self.left();
-        tokio::select! {
-            _ = self.object.changed() => {}
-            () = tokio::time::sleep(left) => {}
-        }
-    }
-
-    /// Time until the run's deadline, at least a moment, so that a step never waits for nothing.
-    pub(super) fn left(&self) -> Duration {
-        let state = self.log.state();
-        let (Some(started), Some(at)) = (&state.started, state.started_at) else { return LOOK_AGAIN };
-        let end = at.as_millisecond() + i64::from(started.spec.limits.seconds) * 1000;
-        let left = end.saturating_sub(Timestamp::now().as_millisecond());
-        Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1))
-    }
-
     /// Reads once what the run needs to know, and journals it with the intent of its sandbox.
     async fn begin(&mut self) -> Result<(), Error> {
         let object = self.seen();
@@ -226,6 +228,17 @@ impl Driver {
             self.publisher.waiting(&NotReady::new("Suspended", "spec.suspended is true."));
             self.place = None;
             let _ = self.object.changed().await;
+            return Ok(());
+        }
+        if let Some(why) = self.context.kill.stops(&object.namespace().unwrap_or_default()) {
+            self.publisher.waiting(&NotReady::new("KillSwitchEngaged", why));
+            self.place = None;
+            let mut switches = self.context.kill.changes();
+            tokio::select! {
+                _ = self.object.changed() => {}
+                _ = switches.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
             return Ok(());
         }
         match self.snapshot(&object).await {
@@ -277,7 +290,7 @@ impl Driver {
         let routes = match run.spec.role {
             reeve_api::Role::Planner => &profile.spec.routes.planner[..],
             reeve_api::Role::Coder => &profile.spec.routes.coder[..],
-            reeve_api::Role::Acceptance => &[],
+            reeve_api::Role::Acceptance | reeve_api::Role::Merge => &[],
         };
         let mut providers = std::collections::BTreeMap::new();
         for route in routes {
@@ -292,8 +305,39 @@ impl Driver {
             }
         }
         let packed = workspace::pack(&self.context, &namespace, run.spec.workspace.as_ref()).await?;
-        let spec = run::snapshot(run, &profile, |name| providers.get(name).cloned(), packed)?;
+        let budget = self.budget_of(run).await?;
+        let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let spec = run::snapshot(run, &profile, |name| providers.get(name).cloned(), budget, packed, today)?;
         Ok(RunStarted { namespace, name: run.name_any(), requested_by, spec })
+    }
+
+    /// The account that a run spends from: of the budget that it names, or of its namespace's `default`, if there is one.
+    async fn budget_of(&self, run: &AgentRun) -> Result<Option<String>, NotReady> {
+        let namespace = run.namespace().unwrap_or_default();
+        let name = run.spec.budget_ref.as_ref().map_or(DEFAULT_BUDGET, |budget| budget.name.as_str());
+        let api = kube::Api::<reeve_api::RiskBudget>::namespaced(self.context.client.clone(), &namespace);
+        let found = api
+            .get_opt(name)
+            .await
+            .map_err(|error| NotReady::unanswered("BudgetUnreadable", format!("RiskBudget {name:?} could not be read: {error}.")))?;
+        match (found, &run.spec.budget_ref) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => {
+                let message =
+                    format!("RiskBudget {name:?} is not there; create it (that needs the verb raise), or name another in spec.budgetRef.");
+                return Err(NotReady::new("BudgetNotFound", message));
+            }
+            (Some(_), _) => {}
+        }
+        let account = reeve_core::budget::account(&namespace, name);
+        let unreadable = |error: reeve_store::StoreError| NotReady::unanswered("BudgetUnreadable", error.to_string());
+        if self.context.journal.balance(&account).await.map_err(unreadable)?.limits.is_none() {
+            return Err(NotReady::new(
+                "BudgetNotInForce",
+                format!("RiskBudget {name:?} is not in force yet; look at its condition Ready."),
+            ));
+        }
+        Ok(Some(account))
     }
 
     async fn await_answer(&mut self, key: String, call_id: String, question_id: &str) -> Result<(), Error> {
@@ -305,15 +349,22 @@ impl Driver {
             }
             None => {
                 self.commit().await?;
-                self.place = None;
+                self.hold_open().await?;
+                self.give_place_back();
                 self.wait_for_change().await;
                 Ok(())
             }
         }
     }
 
+    /// Lets another run work while this one waits.
+    pub(super) fn give_place_back(&mut self) {
+        self.place = None;
+    }
+
     /// Ends the run: the last row first, then (as the step after it) the sandbox and the final status.
     pub(super) async fn end(&mut self, ending: Ending) -> Result<(), Error> {
+        self.settle(None)?;
         let finished = ending.finished(Timestamp::now());
         self.tell_end(&finished);
         self.log.stage(&Actor::Operator, Event::RunFinished(finished))?;
@@ -327,6 +378,7 @@ impl Driver {
             let content = "Whether this ran cannot be known: the sandbox is gone.".to_owned();
             self.log.stage(&Actor::Operator, Event::ToolResult(ToolEnded { key, call_id, observation: Observation::Unknown, content }))?;
         }
+        self.settle(None)?;
         self.end(Ending::new(reason, message)).await
     }
 

@@ -9,12 +9,15 @@ use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::model::{Arguments, ModelFailure, ModelRequest, ModelResponse, Position};
 use reeve_core::policy::{self, Agent, Facts, Keys};
 use reeve_core::run::{self, EndReason, PendingCall};
-use reeve_core::tool::{Role, ToolName, wire};
+use reeve_core::tool::{ToolName, wire};
+use reeve_gateway::ModelError;
 
+use super::budget::{self, Held};
 use super::crash;
 use super::driver::Driver;
 use super::sandbox::Answer;
 use crate::error::Error;
+use crate::kill::Stopped;
 use crate::telemetry::{self, Event as _};
 
 /// The longest that one model request may take, retries included, whatever the run's own deadline.
@@ -25,25 +28,51 @@ impl Driver {
         let digest = request.digest().map_err(|error| Error::bug(error.to_string()))?;
         let spec = self.log.state().started.as_ref().map(|started| &started.spec);
         let provider = spec.and_then(|spec| spec.routes.get(route)).map(|(provider, _)| provider.clone()).unwrap_or_default();
+        let price = spec.and_then(|spec| spec.prices.get(route)).copied().unwrap_or_default();
         let model = request.model.clone();
+        let key = format!("{}/m{}", self.log.state().uid, self.log.state().gates.model_requests + 1);
+        let wish = budget::of_request(&request, &price, self.left().min(MODEL_DEADLINE));
+        let Held::For(time) = self.hold(key, wish).await? else { return Ok(()) };
         let asked = ModelAsked { step, route, provider: provider.clone(), model: model.clone(), digest, messages: request.messages.len() };
         self.log.stage(&Actor::Operator, Event::ModelRequest(asked))?;
-        self.commit().await?;
+        if !self.commit_held().await? {
+            return Ok(());
+        }
+        let Some(_acting) = self.act() else { return Ok(()) };
         crash::point("effect.model.before");
         let before = Instant::now();
-        let answered = self.ask(&request, &position, &provider).await?;
+        let (kill, namespace) = (std::sync::Arc::clone(&self.context.kill), self.namespace());
+        let answered = tokio::select! {
+            answered = self.ask(&request, &position, &provider, before + time) => answered?,
+            () = kill.engaged(&namespace) => {
+                // The answer is lost, and may be charged: what was held for it is settled in full, and it is asked for anew.
+                kill.count(&namespace, &self.log.state().uid, Stopped::ModelRequest);
+                return Ok(());
+            }
+        };
         crash::point("effect.model.after");
+        let took = before.elapsed();
         telemetry::ModelAsked {
             run: &self.name(),
             provider: &provider,
             model: &model,
-            took: before.elapsed(),
+            took,
             outcome: match &answered {
                 ModelAnswered::Answer { response, .. } => Ok((response.usage.input_tokens, response.usage.output_tokens)),
                 ModelAnswered::Failure { failure, .. } => Err(failure.as_str()),
             },
         }
         .emit();
+        let used = match &answered {
+            ModelAnswered::Answer { response, .. } => Some(budget::of_answer(&response.usage, &price, took)),
+            ModelAnswered::Failure { sent: true, .. } => None,
+            ModelAnswered::Failure { sent: false, .. } => Some(budget::of_refusal(took)),
+        };
+        self.answered(answered)?;
+        self.settle(used)
+    }
+
+    fn answered(&mut self, answered: ModelAnswered) -> Result<(), Error> {
         let thought = match &answered {
             ModelAnswered::Answer { response: ModelResponse { text, .. }, .. } if !text.trim().is_empty() => Some(text.clone()),
             ModelAnswered::Answer { .. } | ModelAnswered::Failure { .. } => None,
@@ -51,29 +80,33 @@ impl Driver {
         match self.log.stage(&Actor::Model, Event::ModelResponse(answered)) {
             Err(Error::TooLarge { bytes, .. }) => {
                 let message = format!("the model's answer has {bytes} bytes as a journal row, the most is {MAX_EVENT_BODY_BYTES}");
-                let answered = ModelAnswered::Failure { failure: ModelFailure::Garbled, message, attempts: 1 };
+                let answered = ModelAnswered::Failure { failure: ModelFailure::Garbled, message, attempts: 1, sent: true };
                 return self.log.stage(&Actor::Model, Event::ModelResponse(answered));
             }
             staged => staged?,
         }
-        if let Some(text) = thought {
-            self.log.stage(&Actor::Model, Event::ThoughtSummary { text })?;
+        match thought {
+            Some(text) => self.log.stage(&Actor::Model, Event::ThoughtSummary { text }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    async fn ask(&self, request: &ModelRequest, position: &Position, provider: &str) -> Result<ModelAnswered, Error> {
+    async fn ask(&self, request: &ModelRequest, position: &Position, provider: &str, deadline: Instant) -> Result<ModelAnswered, Error> {
         let context = &self.context;
-        let namespace = self.seen().metadata.namespace.clone().unwrap_or_default();
-        let provider = match context.providers.get(&context.client, &context.secrets, &namespace, provider).await {
+        let provider = match context.providers.get(&context.client, &context.secrets, &self.namespace(), provider).await {
             Ok(provider) => provider,
             Err(why) if why.unanswered => return Err(Error::Unanswered(why.message)),
-            Err(why) => return Ok(ModelAnswered::Failure { failure: ModelFailure::ProviderNotReady, message: why.message, attempts: 0 }),
+            Err(why) => {
+                let failure = ModelFailure::ProviderNotReady;
+                return Ok(ModelAnswered::Failure { failure, message: why.message, attempts: 0, sent: false });
+            }
         };
-        let deadline = Instant::now() + self.left().min(MODEL_DEADLINE);
         Ok(match provider.complete(request, position, deadline).await {
             Ok(answer) => ModelAnswered::Answer { response: answer.response, attempts: answer.attempts },
-            Err(error) => ModelAnswered::Failure { failure: error.failure, message: error.message, attempts: error.attempts },
+            Err(error) => {
+                let ModelError { failure, message, attempts, sent } = error;
+                ModelAnswered::Failure { failure, message, attempts, sent }
+            }
         })
     }
 
@@ -111,12 +144,8 @@ impl Driver {
             }
             None => return Err(Error::bug("a tool that does not exist came as far as a decision")),
         };
-        let judgement = self.judge(&call.key, &canonical);
-        let verdict = match judgement.verdict {
-            Verdict::Allow => "Allow",
-            Verdict::Deny => "Deny",
-        };
-        telemetry::PolicyDecided { run: &self.name(), tool: canonical.tool.as_str(), verdict }.emit();
+        let judgement = self.judge(&call.key, &canonical, 0);
+        self.tell_judgement(&canonical, &judgement);
         let asked = run::asked(&call, Some(canonical));
         match self.log.stage(&self.asker(), Event::ToolRequested(asked.clone())) {
             Err(Error::TooLarge { bytes, .. }) => {
@@ -129,7 +158,17 @@ impl Driver {
         self.log.stage(&Actor::Operator, Event::PolicyDecision(judgement))
     }
 
-    fn judge(&self, key: &str, canonical: &wire::Canonical) -> Judgement {
+    pub(super) fn tell_judgement(&self, canonical: &wire::Canonical, judgement: &Judgement) {
+        let verdict = match judgement.verdict {
+            Verdict::Allow => "Allow",
+            Verdict::Ask { .. } => "Ask",
+            Verdict::Deny => "Deny",
+        };
+        telemetry::PolicyDecided { run: &self.name(), tool: canonical.tool.as_str(), verdict }.emit();
+    }
+
+    /// What policy says of a call for which so many people have turned their keys.
+    pub(super) fn judge(&self, key: &str, canonical: &wire::Canonical, human: u32) -> Judgement {
         let context = &self.context;
         let started = self.log.state().started.as_ref();
         let namespace = started.map(|started| started.namespace.clone()).unwrap_or_default();
@@ -138,8 +177,8 @@ impl Driver {
             Some(started) => {
                 let spec = &started.spec;
                 let agent = Agent { role: spec.role, namespace, autonomy: spec.autonomy };
-                let facts = Facts { agent, call: canonical, keys: Keys::default() };
-                policy::judge(key, &sets, &facts)
+                let facts = Facts { agent, call: canonical, keys: Keys { human, ..Keys::default() } };
+                policy::decide(key, &sets, &facts)
             }
             None => Judgement {
                 key: key.to_owned(),
@@ -159,14 +198,28 @@ impl Driver {
         canonical: wire::Canonical,
         mut confinement: wire::Confinement,
     ) -> Result<(), Error> {
-        self.commit().await?;
         let tool = canonical.tool;
-        // No call outlasts its run.
-        let left_ms = u64::try_from(self.left().as_millis()).unwrap_or(u64::MAX);
-        confinement.timeout_ms = confinement.timeout_ms.min(left_ms);
+        // No call outlasts its run, nor the time that its budget has left.
+        let wish = Duration::from_millis(confinement.timeout_ms).min(self.left());
+        let Held::For(time) = self.hold(key.clone(), budget::of_call(wish)).await? else { return Ok(()) };
+        confinement.timeout_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        if !self.commit_held().await? {
+            return Ok(());
+        }
+        let Some(_acting) = self.act() else { return Ok(()) };
         crash::point("effect.tool.before");
-        let answer = self.execute(&key, &canonical, confinement).await?;
+        let before = Instant::now();
+        let (kill, namespace) = (std::sync::Arc::clone(&self.context.kill), self.namespace());
+        let answer = tokio::select! {
+            answer = self.execute(&key, &canonical, confinement) => answer?,
+            () = kill.engaged(&namespace) => {
+                // Its intent stays; its processes are killed, and what came of it stands in the ledger when the run goes on.
+                kill.count(&namespace, &self.log.state().uid, Stopped::ToolCall);
+                return self.quiet().await;
+            }
+        };
         crash::point("effect.tool.after");
+        let took = before.elapsed();
         let (observation, content) = match answer {
             Answer::Got(Some(outcome)) => {
                 let wire::Outcome { status, content, output_bytes, exit_code, duration_ms, commit, truncated: _ } = outcome;
@@ -186,7 +239,14 @@ impl Driver {
             Answer::Refused(why) => (Observation::Invalid, why),
             Answer::Lost(reason, message) => return self.lost(reason, message).await,
         };
-        self.log.stage(&Actor::Sandbox, Event::ToolResult(ToolEnded { key, call_id, observation, content }))
+        let used = match &observation {
+            Observation::Ran { duration_ms, .. } => Some(budget::of_call(Duration::from_millis(*duration_ms))),
+            // It never ran.
+            Observation::Invalid | Observation::Denied | Observation::Answered | Observation::Refused => Some(budget::of_refusal(took)),
+            Observation::Unknown => None,
+        };
+        self.log.stage(&Actor::Sandbox, Event::ToolResult(ToolEnded { key, call_id, observation, content }))?;
+        self.settle(used)
     }
 
     pub(super) async fn checkpoint(&mut self) -> Result<(), Error> {
@@ -212,9 +272,14 @@ impl Driver {
     /// Who asks for tool calls: a model, or in an acceptance run whoever wrote the commands.
     fn asker(&self) -> Actor {
         match self.log.state().started.as_ref() {
-            Some(started) if started.spec.role == Role::Acceptance => Actor::Person(started.requested_by.clone()),
+            Some(started) if started.spec.role.asks_no_model() => Actor::Person(started.requested_by.clone()),
             Some(_) | None => Actor::Model,
         }
+    }
+
+    /// Namespace of the run.
+    pub(super) fn namespace(&self) -> String {
+        self.seen().metadata.namespace.clone().unwrap_or_default()
     }
 
     /// Namespace and name, for log lines.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use reeve_core::class::Class;
-use reeve_core::journal::{Actor, Event, Head, RowDraft, Seq, Stream};
+use reeve_core::journal::{Actor, BudgetReserved, BudgetSettled, Event, Head, RowDraft, Seq, Stream};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::run::RunState;
+use reeve_store::StoreError;
 
 use super::crash;
 use crate::context::Context;
@@ -18,6 +19,9 @@ use crate::telemetry::{Event as _, JournalFailed};
 
 /// Rows read at once when a run is taken up again.
 const PAGE: u32 = 500;
+
+/// Kind of the row that the store may refuse.
+const RESERVED: &str = "budget.reserved";
 
 /// A run's stream of the journal, folded.
 pub(crate) struct RunLog {
@@ -55,6 +59,17 @@ impl RunLog {
         Ok(RunLog::open(Arc::clone(context), "", uid).await?.state)
     }
 
+    /// Settles in full what a run had reserved whose object is gone, after its driver has ended: it may have been spent.
+    pub(crate) async fn settle_gone(context: &Arc<Context>, uid: &str) -> Result<(), Error> {
+        let mut log = RunLog::open(Arc::clone(context), "", uid).await?;
+        let Some(BudgetReserved { account, key, amounts }) = log.state.gates.reserved.clone() else { return Ok(()) };
+        if log.state.finished.is_some() {
+            return Ok(());
+        }
+        log.stage(&Actor::Operator, Event::BudgetSettled(BudgetSettled { account, key, used: amounts, in_full: true }))?;
+        log.commit().await
+    }
+
     /// What the rows add up to, staged ones included.
     pub(crate) fn state(&self) -> &RunState {
         &self.state
@@ -83,11 +98,30 @@ impl RunLog {
     }
 
     /// Makes everything staged durable. After an error this log is not to be used: whether the rows are there is known only by reading.
+    ///
+    /// # Errors
+    /// [`Error::Exceeded`] when a reservation does not fit its budget: what was staged before it is durable, it and what was staged after it
+    /// are forgotten, and the log can be used.
     pub(crate) async fn commit(&mut self) -> Result<(), Error> {
-        if self.staged.is_empty() {
+        let staged = std::mem::take(&mut self.staged);
+        match self.append(staged.clone()).await {
+            Err(Error::Store(StoreError::Exceeded(exceeded))) => {
+                let outcomes = staged.into_iter().take_while(|(kind, _)| *kind != RESERVED).collect();
+                self.append(outcomes).await?;
+                // What was folded of the rest is only undone by folding anew. Rare: another run was faster.
+                *self = RunLog::open(Arc::clone(&self.context), &self.namespace, &self.state.uid.clone()).await?;
+                Err(Error::Exceeded(exceeded))
+            }
+            other => other,
+        }
+    }
+
+    async fn append(&mut self, staged: Vec<(&'static str, RowDraft)>) -> Result<(), Error> {
+        if staged.is_empty() {
             return Ok(());
         }
-        let (kinds, drafts): (Vec<_>, Vec<_>) = std::mem::take(&mut self.staged).into_iter().unzip();
+        let moves_budgets = staged.iter().any(|(kind, _)| kind.starts_with("budget."));
+        let (kinds, drafts): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
         for kind in &kinds {
             crash::point(&format!("journal.{kind}.before"));
         }
@@ -95,6 +129,8 @@ impl RunLog {
         let written = self.context.journal.append(self.context.epoch, &self.stream, after, drafts).await;
         match &written {
             Ok(_) => self.context.readiness.ready(),
+            // The answer to a question, and no trouble of the journal's.
+            Err(StoreError::Exceeded(_)) => {}
             Err(error) => {
                 JournalFailed { stream: self.stream.as_str(), class: error.class(), error: &error.to_string() }.emit();
                 // One run's trouble with its own rows is not the process's.
@@ -105,6 +141,9 @@ impl RunLog {
         }
         let rows = written?;
         self.head = rows.last().map(|row| row.head());
+        if moves_budgets {
+            self.context.budgets.send_modify(|n| *n += 1);
+        }
         for kind in &kinds {
             crash::point(&format!("journal.{kind}.after"));
         }

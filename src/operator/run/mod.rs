@@ -1,9 +1,12 @@
 //! Driving a run: [`reeve_core::run::next`] says the step, this does it.
 
+mod approvals;
+mod budget;
 mod crash;
 mod driver;
 mod effects;
 mod log;
+mod pause;
 mod registry;
 mod sandbox;
 mod status;

@@ -1,6 +1,7 @@
 //! Which runs are driven, and how to reach their drivers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt as _;
@@ -8,7 +9,7 @@ use reeve_api::AgentRun;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::driver;
+use super::{RunLog, driver};
 use crate::context::Context;
 use crate::gone::Gone;
 use crate::scope::Scope;
@@ -27,6 +28,7 @@ struct Held {
 
 struct Handle {
     object: watch::Sender<Arc<AgentRun>>,
+    acting: Arc<AtomicBool>,
     gone: CancellationToken,
     namespace: String,
     name: String,
@@ -47,21 +49,41 @@ impl Registry {
         let gone = context.stop.child_token();
         let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
         let (object, seen) = watch::channel(run);
-        held.drivers.insert(uid.clone(), Handle { object, gone: gone.clone(), namespace, name });
+        let acting = Arc::new(AtomicBool::new(false));
+        held.drivers.insert(uid.clone(), Handle { object, acting: Arc::clone(&acting), gone: gone.clone(), namespace, name });
         drop(held);
         let context = Arc::clone(context);
         tokio::spawn(async move {
             tokio::select! {
                 () = gone.cancelled() => {}
-                () = driver::supervise(Arc::clone(&context), seen) => {}
+                () = driver::supervise(Arc::clone(&context), seen, acting) => {}
             }
             context.runs.lock().drivers.remove(&uid);
+            // Deleted, not stopped: nobody else settles what it had reserved.
+            if gone.is_cancelled()
+                && !context.stop.is_cancelled()
+                && let Err(error) = RunLog::settle_gone(&context, &uid).await
+            {
+                tracing::error!(uid, %error, "what a deleted run had reserved could not be settled; the next start does it");
+            }
         });
     }
 
     /// Whether this run is driven.
     pub(crate) fn drives(&self, uid: &str) -> bool {
         self.lock().drivers.contains_key(uid)
+    }
+
+    /// Has the driver of this run look again: something that it waits for has changed.
+    pub(crate) fn ring(&self, uid: &str) {
+        if let Some(handle) = self.lock().drivers.get(uid) {
+            handle.object.send_modify(|_| {});
+        }
+    }
+
+    /// Whether a run that this covers is asking a model or calling a tool.
+    pub(crate) fn acts(&self, covers: impl Fn(&str) -> bool) -> bool {
+        self.lock().drivers.values().any(|handle| covers(&handle.namespace) && handle.acting.load(Ordering::SeqCst))
     }
 
     /// Stops the drivers of this name whose object is gone, or is another one by now.

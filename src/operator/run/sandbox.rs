@@ -66,6 +66,23 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
     }
 }
 
+/// Ends the processes of a run whose sandbox does not answer: its Job and its Pod, without grace.
+pub(super) async fn kill_pod(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
+    let namespace = run.namespace().unwrap_or_default();
+    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let of_job = kube::api::ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
+    for pod in pods.list(&of_job).await? {
+        let only_this = Preconditions { uid: pod.uid(), resource_version: None };
+        let parameters = DeleteParams { grace_period_seconds: Some(0), preconditions: Some(only_this), ..DeleteParams::default() };
+        match pods.delete(&pod.name_any(), &parameters).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    delete_job(context, run, name).await
+}
+
 fn fenced() -> Error {
     Error::Fenced("the sandbox has seen a newer epoch".to_owned())
 }
@@ -296,7 +313,7 @@ impl Driver {
         self.attached = None;
     }
 
-    async fn ensure_attached(&mut self) -> Result<Option<(EndReason, String)>, Error> {
+    pub(super) async fn ensure_attached(&mut self) -> Result<Option<(EndReason, String)>, Error> {
         if self.attached.is_some() {
             return Ok(None);
         }

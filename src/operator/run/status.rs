@@ -62,7 +62,7 @@ impl Publisher {
     /// Shows what a run that has not begun waits for.
     pub(super) fn waiting(&self, why: &NotReady) {
         let say = Say::ready(ConditionStatus::False, why.reason, why.message.clone());
-        let phase = if why.reason == "Suspended" { AgentRunPhase::Suspended } else { AgentRunPhase::Pending };
+        let phase = if matches!(why.reason, "Suspended" | "KillSwitchEngaged") { AgentRunPhase::Suspended } else { AgentRunPhase::Pending };
         let status = AgentRunStatus {
             phase: Some(phase),
             observed_generation: self.0.run.metadata.generation,
@@ -78,6 +78,8 @@ impl Publisher {
             Error::Store(_) => "JournalUnavailable",
             Error::Api(_) | Error::Write(_) | Error::Lease(_) | Error::Unanswered(_) => "ClusterUnavailable",
             Error::Cut(_) => "SandboxUnreachable",
+            Error::AdmissionNotInForce(_) => "AdmissionNotInForce",
+            Error::Exceeded(_) => "BudgetExhausted",
             Error::Stopping(_)
             | Error::Fenced(_)
             | Error::Unreadable(_)

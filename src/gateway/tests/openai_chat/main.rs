@@ -67,8 +67,6 @@ async fn what_may_pass_is_tried_again() {
         ("rate limit", vec![busy("429 Too Many Requests"), good()]),
         ("overload twice", vec![busy("503 Service Unavailable"), busy("529 Overloaded"), good()]),
         ("server says again", vec![busy("400 Bad Request\r\nx-should-retry: true"), good()]),
-        ("hung up", vec![Reply::hang_up(), good()]),
-        ("cut answer", vec![Reply::raw("200 OK\r\ncontent-length: 1000", b"{\"choices\":"), good()]),
         ("cut error", vec![Reply::raw("500 Oops\r\nretry-after-ms: 30\r\ncontent-length: 1000", &KEY.as_bytes()[..20]), good()]),
         ("passed through", vec![Reply::of("200 OK", r#"{"error":{"message":"upstream","code":502}}"#), good()]),
     ];
@@ -81,6 +79,22 @@ async fn what_may_pass_is_tried_again() {
         assert_eq!(seen.len(), expected, "{name}");
         assert!(seen.iter().all(|request| request.body == seen[0].body), "{name}: the same request each time");
     }
+}
+
+#[tokio::test]
+async fn what_may_have_been_charged_is_not_tried_again_by_itself() {
+    let table = [
+        ("hung up", Reply::hang_up(), ModelFailure::Unavailable),
+        ("cut answer", Reply::raw("200 OK\r\ncontent-length: 1000", b"{\"choices\":"), ModelFailure::Unavailable),
+        ("garbage", Reply::of("200 OK", "garbage"), ModelFailure::Garbled),
+    ];
+    for (name, reply, failure) in table {
+        let server = Server::playing(vec![reply]).await;
+        let error = ask(&server).await.unwrap_err();
+        assert_eq!((error.failure, error.attempts, error.sent, server.seen().len()), (failure, 1, true, 1), "{name}: {error}");
+    }
+    let refused = Server::playing(vec![Reply::of("401 Unauthorized", error("invalid_request_error", "invalid_api_key"))]).await;
+    assert!(!ask(&refused).await.unwrap_err().sent, "who is refused is charged nothing");
 }
 
 #[tokio::test]

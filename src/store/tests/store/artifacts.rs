@@ -83,3 +83,21 @@ async fn more_than_the_bound_is_refused_on_the_way_in_and_out() {
     assert_eq!(refused, StoreError::TooLarge { what: "an artifact".to_owned(), bytes, limit: MAX_ARTIFACT_BYTES });
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
+
+#[tokio::test]
+async fn a_name_points_at_an_artifact_that_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    let (one, two) = (artifacts.put(b"one".to_vec()).await.unwrap(), artifacts.put(b"two".to_vec()).await.unwrap());
+    assert_eq!(artifacts.pointed("goals/a").await.unwrap(), None);
+    for digest in [one, one, two] {
+        artifacts.point("goals/a", &digest).await.unwrap();
+        assert_eq!(artifacts.pointed("goals/a").await.unwrap(), Some(digest));
+    }
+    assert!(matches!(artifacts.point("goals/b", &Digest::of("never kept")).await, Err(StoreError::Missing { .. })));
+    for name in ["", "/a", "a//b", "../a", "a/../b", "a b"] {
+        assert!(matches!(artifacts.point(name, &one).await, Err(StoreError::Malformed { .. })), "{name:?}");
+    }
+    let again = Artifacts::open(directory.path()).await.unwrap();
+    assert_eq!(again.pointed("goals/a").await.unwrap(), Some(two), "a name outlives the process");
+}

@@ -1,0 +1,81 @@
+//! Whether admission proves votes: the policies as they are, and a forged vote that must be refused.
+
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use reeve_api::Approval;
+use reeve_core::Digest;
+use reeve_core::journal::AdmissionPolicy;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// In whose name the forged vote is cast. Nobody has it: a colon at the end of a name is what no authenticator gives.
+const FORGED: &str = "reeve.dev:forged-vote:";
+
+/// The admission policies that hold the votes, as they are now; or why they do not.
+pub(crate) async fn seen(client: &Client, config: &Config) -> Result<Result<Vec<AdmissionPolicy>, String>, Error> {
+    let policy = look::<ValidatingAdmissionPolicy>(client, &config.approval_policy, |policy| &policy.spec).await?;
+    let binding = look::<ValidatingAdmissionPolicyBinding>(client, &config.approval_binding, |binding| &binding.spec).await?;
+    Ok(match (policy, binding) {
+        (Some(policy), Some(binding)) => Ok(vec![policy, binding]),
+        (None, _) => Err(format!("ValidatingAdmissionPolicy {} is not there", config.approval_policy)),
+        (_, None) => Err(format!("ValidatingAdmissionPolicyBinding {} is not there", config.approval_binding)),
+    })
+}
+
+async fn look<K>(client: &Client, name: &str, spec: impl Fn(&K) -> &Option<<K as Spec>::Of>) -> Result<Option<AdmissionPolicy>, Error>
+where
+    K: Spec + Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let Some(found) = Api::<K>::all(client.clone()).get_opt(name).await? else { return Ok(None) };
+    let digest = Digest::of_canonical(spec(&found)).map_err(|error| Error::bug(error.to_string()))?;
+    Ok(Some(AdmissionPolicy {
+        kind: K::kind(&()).into_owned(),
+        name: name.to_owned(),
+        uid: found.uid().unwrap_or_default(),
+        generation: found.meta().generation.unwrap_or_default(),
+        digest,
+    }))
+}
+
+trait Spec {
+    type Of: Serialize;
+}
+
+impl Spec for ValidatingAdmissionPolicy {
+    type Of = k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
+}
+
+impl Spec for ValidatingAdmissionPolicyBinding {
+    type Of = k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBindingSpec;
+}
+
+/// Casts a vote in the name of nobody, as a dry run: why admission is not in force, where it is not refused by our policy.
+///
+/// The words are those of the policy: a refusal for another reason (a right that is missing, an object that is gone) proves nothing.
+pub(crate) async fn forged_vote_is_refused(
+    client: &Client,
+    config: &Config,
+    namespace: &str,
+    name: &str,
+) -> Result<Result<(), String>, Error> {
+    let api: Api<Approval> = Api::namespaced(client.clone(), namespace);
+    let forged = json!({ "spec": { "votes": { FORGED: { "verdict": "Approve" } } } });
+    let parameters = PatchParams { dry_run: true, ..PatchParams::default() };
+    match api.patch(name, &parameters, &Patch::Merge(&forged)).await {
+        Ok(_) => Ok(Err("a forged vote was not refused".to_owned())),
+        Err(kube::Error::Api(status)) if status.message.contains(&format!("ValidatingAdmissionPolicy '{}'", config.approval_policy)) => {
+            let ours = ["you may vote only as", "a service account has no vote"].iter().any(|words| status.message.contains(words));
+            Ok(if ours { Ok(()) } else { Err(format!("a forged vote was refused in words that are not ours: {}", status.message)) })
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Err("the Approval is gone".to_owned())),
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => {
+            Ok(Err(format!("a forged vote was refused, but not by {}: {}", config.approval_policy, status.message)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,184 @@
+//! RiskBudget: its limits come into force, journaled; its status shows the journal's own sums.
+//!
+//! Admission has asked for the verb `raise` before a higher limit gets here, so what stands in a spec is in force as soon as it is journaled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::controller::Action;
+use reeve_api::{AgentRun, ConditionStatus, ConditionType, RiskBudget, RiskBudgetStatus};
+use reeve_core::budget::{self, Balance, Limits};
+use reeve_core::conditions::{self, Say};
+use reeve_core::journal::{Actor, BudgetLimited, Event, RowDraft};
+
+use super::deletions::{Kept, forget_deleted};
+use super::{controller, drive, show};
+use crate::context::Context;
+use crate::error::Error;
+use crate::run::RunLog;
+use crate::scope::Scope;
+
+/// Between two looks at all budgets while something moves.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
+
+/// Accounts of budgets that are in force, by the UID of their object.
+#[derive(Default)]
+pub(crate) struct Budgets(Mutex<BTreeMap<String, String>>);
+
+impl Budgets {
+    fn learn(&self, uid: &str, account: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), account.to_owned());
+    }
+
+    fn uids(&self, scope: &Scope) -> BTreeSet<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let covered = known.iter().filter(|(_, account)| account.split('/').next().is_some_and(|namespace| scope.covers(namespace)));
+        covered.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// The account of an object that is gone, unless another object has taken it over.
+    fn gone(&self, uid: &str) -> Option<String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = known.remove(uid)?;
+        (!known.values().any(|other| *other == account)).then_some(account)
+    }
+}
+
+pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
+    let moved = futures::stream::unfold(context.budgets.subscribe(), |mut moved| async move {
+        moved.changed().await.ok()?;
+        tokio::time::sleep(SHOWN_EVERY).await;
+        moved.mark_unchanged();
+        Some(((), moved))
+    });
+    let controller = controller::<RiskBudget>(&context, scope).reconcile_all_on(moved.boxed());
+    let budgets = drive(Arc::clone(&context), controller, reconcile);
+    let kept = Kept { uids: |context, scope| context.known_budgets.uids(scope), forget };
+    let deletions = forget_deleted::<RiskBudget>(context, scope, kept);
+    Box::pin(async move {
+        futures::future::join(budgets, deletions).await;
+    })
+}
+
+/// Nothing may be spent from a budget that is gone.
+fn forget(context: &Arc<Context>, uid: &str) {
+    let Some(account) = context.known_budgets.gone(uid) else { return };
+    let (context, uid) = (Arc::clone(context), uid.to_owned());
+    tokio::spawn(async move {
+        if let Err(error) = limit(&context, BudgetLimited { account: account.clone(), uid, generation: 0, limits: None }).await {
+            // Whoever reserves finds the limits of before, until the next start takes them away.
+            tracing::error!(account, %error, "a deleted budget could not be put out of force");
+        }
+    });
+}
+
+/// Takes out of force what was deleted, and settles what runs left open that were deleted, while no operator ran.
+pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), Error> {
+    for scope in scopes {
+        let there = scope.api::<PartialObjectMeta<RiskBudget>>(&context.client).list_metadata(&ListParams::default()).await?;
+        let there: BTreeSet<String> =
+            there.iter().map(|found| budget::account(&found.namespace().unwrap_or_default(), &found.name_any())).collect();
+        for (account, balance) in context.journal.balances().await? {
+            let covered = account.split('/').next().is_some_and(|namespace| scope.covers(namespace));
+            if covered && balance.limits.is_some() && !there.contains(&account) {
+                limit(context, BudgetLimited { account, uid: String::new(), generation: 0, limits: None }).await?;
+            }
+        }
+    }
+    settle_deleted(context, scopes).await
+}
+
+/// Settles in full what deleted runs had reserved: what was held for them may have been spent.
+async fn settle_deleted(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), Error> {
+    let open = context.journal.open_reservations().await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let mut there = BTreeSet::new();
+    for scope in scopes {
+        let runs = scope.api::<PartialObjectMeta<DeserializeGuard<AgentRun>>>(&context.client);
+        there.extend(runs.list_metadata(&ListParams::default()).await?.iter().filter_map(|run| run.uid()));
+    }
+    for reserved in open {
+        let uid = reserved.key.split('/').next().unwrap_or_default().to_owned();
+        let covered = reserved.account.split('/').next().is_some_and(|namespace| scopes.iter().any(|scope| scope.covers(namespace)));
+        if covered && !there.contains(&uid) {
+            RunLog::settle_gone(context, &uid).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn reconcile(context: Arc<Context>, object: Arc<RiskBudget>) -> Result<Action, Error> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let (account, uid) = (budget::account(&namespace, &name), object.uid().unwrap_or_default());
+    let wanted = match Limits::of(&object.spec.limits) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let balance = context.journal.balance(&account).await?;
+            let status = status_of(&object, &balance, Some(error.to_string()));
+            show(&context, object.as_ref(), object.status.as_ref(), &status).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    context.known_budgets.learn(&uid, &account);
+    if context.journal.balance(&account).await?.limits != Some(wanted) {
+        let generation = object.metadata.generation.unwrap_or_default();
+        limit(&context, BudgetLimited { account: account.clone(), uid, generation, limits: Some(wanted) }).await?;
+        context.references.notify_waiters();
+    }
+    let balance = context.journal.balance(&account).await?;
+    let status = status_of(&object, &balance, None);
+    show(&context, object.as_ref(), object.status.as_ref(), &status).await?;
+    Ok(Action::await_change())
+}
+
+/// Journals limits, which brings them into force.
+async fn limit(context: &Context, limited: BudgetLimited) -> Result<(), Error> {
+    let draft =
+        RowDraft::of(&Event::BudgetLimited(limited), &Actor::Operator, Timestamp::now()).map_err(|error| Error::bug(error.to_string()))?;
+    context.append_own(draft).await?;
+    context.budgets.send_modify(|n| *n += 1);
+    Ok(())
+}
+
+fn status_of(object: &RiskBudget, balance: &Balance, invalid: Option<String>) -> RiskBudgetStatus {
+    let names = |dimensions: &[budget::Dimension]| dimensions.iter().map(|dimension| dimension.as_str()).collect::<Vec<_>>().join(", ");
+    let (exhausted, breached) = (balance.exhausted(), balance.breached());
+    let ready = match (invalid, exhausted.as_slice()) {
+        (Some(why), _) => Say::ready(ConditionStatus::False, "Invalid", why),
+        (None, []) => Say::ready(ConditionStatus::True, "InForce", "The limits are in force, and something is left of each."),
+        (None, exhausted) => {
+            let message =
+                format!("Nothing is left of {}: runs stand still until the limit is raised or something is given back.", names(exhausted));
+            Say::ready(ConditionStatus::False, "Exhausted", message)
+        }
+    };
+    let breach = if breached.is_empty() {
+        Say {
+            kind: ConditionType::Breached,
+            status: ConditionStatus::False,
+            reason: "WithinLimits".to_owned(),
+            message: "No more was used than the limits allow.".to_owned(),
+        }
+    } else {
+        let message = format!("More was used of {} than the limits allow.", names(&breached));
+        Say { kind: ConditionType::Breached, status: ConditionStatus::True, reason: "LimitPassed".to_owned(), message }
+    };
+    let old = object.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    RiskBudgetStatus {
+        observed_generation: object.metadata.generation,
+        conditions: conditions::set(old, &[ready, breach], object.metadata.generation, Timestamp::now()),
+        ..balance.shown()
+    }
+}

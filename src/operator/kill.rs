@@ -1,0 +1,322 @@
+//! Whether runs of a namespace must stand still: the kill switches, and whether they can be read at all.
+//!
+//! Architecture invariant: no switch means go; a list that fails, or a view older than [`STALE`], means stop. (`tests` below)
+//!
+//! Two requests keep a scope's view: a watch tells within milliseconds, a list every [`LOOK_EVERY`] proves that the view is not stale.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use reeve_api::KillSwitch;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::scope::Scope;
+
+/// Between two lists.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// The longest wait for a list.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
+/// Without a successful answer for this long, the switches count as engaged.
+const STALE: Duration = Duration::from_secs(10);
+
+/// The switches as last seen, shared by all runs.
+pub(crate) struct Kill {
+    own: String,
+    view: Mutex<View>,
+    /// Counts changes of the view.
+    changed: watch::Sender<u64>,
+    counts: Mutex<BTreeMap<String, Counts>>,
+}
+
+#[derive(Default)]
+struct View {
+    scopes: BTreeMap<Scope, Seen>,
+}
+
+/// What is known of one scope.
+#[derive(Default)]
+struct Seen {
+    /// Last successful answer of the server. None: never.
+    fresh_at: Option<Instant>,
+    /// The highest resource version that was seen; an older list says nothing about what is newer.
+    version: u64,
+    switches: BTreeMap<String, Switch>,
+}
+
+/// One switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Switch {
+    /// Its UID.
+    pub(crate) uid: String,
+    namespace: String,
+    name: String,
+    /// None: it cannot be read, which counts as engaged.
+    engaged: Option<bool>,
+    reason: String,
+}
+
+/// What an engaged switch stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Runs, by UID.
+    pub(crate) runs: BTreeSet<String>,
+    /// Model requests that were cut off.
+    pub(crate) model_requests: u32,
+    /// Tool calls whose processes were killed.
+    pub(crate) tool_calls: u32,
+}
+
+/// What a run was doing when it was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// Nothing.
+    Idle,
+    /// Asking a model.
+    ModelRequest,
+    /// Calling a tool.
+    ToolCall,
+}
+
+impl Kill {
+    /// Nothing is known yet, so everything stands still. `own` is the operator's namespace, whose switches stop every run.
+    pub(crate) fn new(own: &str, scopes: &[Scope]) -> Kill {
+        let scopes = scopes.iter().map(|scope| (scope.clone(), Seen::default())).collect();
+        Kill { own: own.to_owned(), view: Mutex::new(View { scopes }), changed: watch::channel(0).0, counts: Mutex::default() }
+    }
+
+    /// Why runs of this namespace must stand still; None where they may go on.
+    pub(crate) fn stops(&self, namespace: &str) -> Option<String> {
+        self.lock().stops(&self.own, namespace, Instant::now())
+    }
+
+    /// Waits until runs of this namespace must stand still.
+    pub(crate) async fn engaged(&self, namespace: &str) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if self.stops(namespace).is_some() {
+                return;
+            }
+            // A view grows stale without a change: look again by then.
+            tokio::select! {
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    /// Rings at each change of the view.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Counts a run that was stopped, for each switch that stops it.
+    pub(crate) fn count(&self, namespace: &str, run: &str, what: Stopped) {
+        let stopping: Vec<String> = self.lock().engaged(&self.own, namespace).map(|switch| switch.uid.clone()).collect();
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for uid in stopping {
+            let counts = counts.entry(uid).or_default();
+            counts.runs.insert(run.to_owned());
+            match what {
+                Stopped::Idle => {}
+                Stopped::ModelRequest => counts.model_requests += 1,
+                Stopped::ToolCall => counts.tool_calls += 1,
+            }
+        }
+    }
+
+    /// What a switch has stopped since it was engaged.
+    pub(crate) fn counts(&self, uid: &str) -> Counts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Starts the count of a switch anew: it was released.
+    pub(crate) fn forget_counts(&self, uid: &str) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, with: impl FnOnce(&mut View)) {
+        with(&mut self.lock());
+        self.changed.send_modify(|n| *n += 1);
+    }
+}
+
+impl View {
+    fn stops(&self, own: &str, namespace: &str, now: Instant) -> Option<String> {
+        if let Some(switch) = self.engaged(own, namespace).next() {
+            let Switch { namespace, name, engaged, reason, .. } = switch;
+            return Some(match engaged {
+                Some(_) => format!("KillSwitch {namespace}/{name} is engaged: {reason}"),
+                None => format!("KillSwitch {namespace}/{name} cannot be read, which counts as engaged: {reason}"),
+            });
+        }
+        let relevant = self.scopes.iter().filter(|(scope, _)| scope.covers(namespace) || scope.covers(own));
+        for (scope, seen) in relevant {
+            let stale = seen.fresh_at.is_none_or(|at| now.duration_since(at) > STALE);
+            if stale {
+                let which = match scope {
+                    Scope::All => "the kill switches".to_owned(),
+                    Scope::Namespace(namespace) => format!("the kill switches of namespace {namespace}"),
+                };
+                return Some(format!("{which} cannot be read, which counts as engaged."));
+            }
+        }
+        None
+    }
+
+    fn engaged<'a>(&'a self, own: &'a str, namespace: &'a str) -> impl Iterator<Item = &'a Switch> {
+        let all = self.scopes.values().flat_map(|seen| seen.switches.values());
+        all.filter(move |switch| switch.engaged != Some(false) && (switch.namespace == own || switch.namespace == namespace))
+    }
+}
+
+impl Seen {
+    fn put(&mut self, object: &DeserializeGuard<KillSwitch>) {
+        let Some(uid) = object.uid() else { return };
+        let (engaged, reason) = match &object.0 {
+            Ok(switch) => (Some(switch.spec.engaged && switch.metadata.deletion_timestamp.is_none()), switch.spec.reason.clone()),
+            Err(invalid) => (None, invalid.error.clone()),
+        };
+        self.version = self.version.max(version(object.resource_version().as_deref()));
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        self.switches.insert(uid.clone(), Switch { uid, namespace, name, engaged, reason });
+    }
+
+    /// Takes in a whole list, unless the watch has told something newer.
+    fn replace(&mut self, objects: &[DeserializeGuard<KillSwitch>], listed: u64, now: Instant) {
+        self.fresh_at = Some(now);
+        if listed < self.version {
+            return;
+        }
+        self.version = listed;
+        self.switches.clear();
+        objects.iter().for_each(|object| self.put(object));
+    }
+}
+
+/// Resource versions of one resource can be compared as numbers (Kubernetes API concepts, "Resource versions", since 1.35; of etcd always).
+fn version(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Keeps the view of a scope until it is dropped.
+pub(crate) fn keep(kill: Arc<Kill>, client: &Client, scope: &Scope) -> BoxFuture<'static, ()> {
+    let api = scope.api::<DeserializeGuard<KillSwitch>>(client);
+    let (watched, listed) = (watch_switches(Arc::clone(&kill), api.clone(), scope.clone()), list_switches(kill, api, scope.clone()));
+    Box::pin(async move {
+        futures::future::join(watched, listed).await;
+    })
+}
+
+async fn watch_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, scope: Scope) {
+    let mut listing = Vec::new();
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => listing.clear(),
+            Ok(Event::InitApply(object)) => listing.push(object),
+            // What is missing from a relist is taken away by the next list; until then it counts.
+            Ok(Event::InitDone) => {
+                let fresh = std::mem::take(&mut listing);
+                kill.change(|view| {
+                    let seen = view.scopes.entry(scope.clone()).or_default();
+                    fresh.iter().for_each(|object| seen.put(object));
+                    seen.fresh_at = Some(Instant::now());
+                });
+            }
+            Ok(Event::Apply(object)) => kill.change(|view| view.scopes.entry(scope.clone()).or_default().put(&object)),
+            Ok(Event::Delete(object)) => kill.change(|view| {
+                let seen = view.scopes.entry(scope.clone()).or_default();
+                seen.version = seen.version.max(version(object.resource_version().as_deref()));
+                seen.switches.remove(&object.uid().unwrap_or_default());
+            }),
+            Err(error) => tracing::warn!(%error, "the watch of kill switches was cut"),
+        }
+    }
+}
+
+async fn list_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, scope: Scope) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let asked = Instant::now();
+        match tokio::time::timeout(LIST_PATIENCE, api.list(&ListParams::default())).await {
+            Ok(Ok(list)) => {
+                let listed = version(list.metadata.resource_version.as_deref());
+                kill.change(|view| view.scopes.entry(scope.clone()).or_default().replace(&list.items, listed, asked));
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the kill switches cannot be listed"),
+            Err(_) => tracing::warn!("the kill switches cannot be listed: no answer in time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use reeve_api::KillSwitchSpec;
+
+    use super::*;
+
+    fn switch(namespace: &str, uid: &str, version: u64, engaged: bool) -> DeserializeGuard<KillSwitch> {
+        let mut switch = KillSwitch::new(uid, KillSwitchSpec { engaged, reason: "why".to_owned() });
+        switch.metadata.namespace = Some(namespace.to_owned());
+        switch.metadata.uid = Some(uid.to_owned());
+        switch.metadata.resource_version = Some(version.to_string());
+        DeserializeGuard(Ok(switch))
+    }
+
+    fn view(objects: &[DeserializeGuard<KillSwitch>], at: Instant) -> View {
+        let mut seen = Seen::default();
+        seen.replace(objects, 10, at);
+        View { scopes: BTreeMap::from([(Scope::All, seen)]) }
+    }
+
+    #[tokio::test]
+    async fn a_switch_stops_its_namespace_and_the_operators_stops_all() {
+        let now = Instant::now();
+        assert_eq!(view(&[], now).stops("own", "team", now), None);
+        assert_eq!(view(&[switch("team", "a", 1, false)], now).stops("own", "team", now), None);
+        let team = view(&[switch("team", "a", 1, true)], now);
+        assert!(team.stops("own", "team", now).unwrap().contains("team/a is engaged: why"));
+        assert_eq!(team.stops("own", "other", now), None);
+        let own = view(&[switch("own", "a", 1, true)], now);
+        assert!(own.stops("own", "team", now).is_some() && own.stops("own", "other", now).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_never_read_or_is_stale_counts_as_engaged() {
+        let kill = Kill::new("own", &[Scope::All]);
+        assert!(kill.stops("team").unwrap().contains("cannot be read"));
+        let now = Instant::now();
+        let fresh = view(&[], now);
+        assert_eq!(fresh.stops("own", "team", now + STALE), None);
+        assert!(fresh.stops("own", "team", now + STALE + Duration::from_millis(1)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_older_than_what_the_watch_told_takes_nothing_back() {
+        let now = Instant::now();
+        let mut seen = Seen::default();
+        seen.replace(&[], 10, now);
+        seen.put(&switch("team", "a", 12, true));
+        seen.replace(&[], 11, now);
+        assert!(seen.switches.contains_key("a"), "the list was asked for before it was engaged");
+        seen.replace(&[], 13, now);
+        assert!(seen.switches.is_empty());
+    }
+}
