@@ -14,7 +14,7 @@ use kube::api::ListParams;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::Action;
 use reeve_api::{AgentRun, ConditionStatus, ConditionType, RiskBudget, RiskBudgetStatus};
-use reeve_core::budget::{self, Balance, Limits};
+use reeve_core::budget::{self, Amounts, Balance, Limits};
 use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Actor, BudgetLimited, Event, RowDraft};
 
@@ -97,7 +97,14 @@ pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(),
 
 /// Settles in full what deleted runs had reserved: what was held for them may have been spent.
 async fn settle_deleted(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), Error> {
-    let open = context.journal.open_reservations().await?;
+    let mut open = BTreeSet::new();
+    for (account, balance) in context.journal.balances().await? {
+        let covered = account.split('/').next().is_some_and(|namespace| scopes.iter().any(|scope| scope.covers(namespace)));
+        if covered && balance.reserved != Amounts::default() {
+            let keys = context.journal.open_reservations(&account).await?.into_iter().map(|reserved| reserved.key);
+            open.extend(keys.filter_map(|key| key.split('/').next().map(str::to_owned)));
+        }
+    }
     if open.is_empty() {
         return Ok(());
     }
@@ -106,12 +113,8 @@ async fn settle_deleted(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), 
         let runs = scope.api::<PartialObjectMeta<DeserializeGuard<AgentRun>>>(&context.client);
         there.extend(runs.list_metadata(&ListParams::default()).await?.iter().filter_map(|run| run.uid()));
     }
-    for reserved in open {
-        let uid = reserved.key.split('/').next().unwrap_or_default().to_owned();
-        let covered = reserved.account.split('/').next().is_some_and(|namespace| scopes.iter().any(|scope| scope.covers(namespace)));
-        if covered && !there.contains(&uid) {
-            RunLog::settle_gone(context, &uid).await?;
-        }
+    for uid in open.difference(&there) {
+        RunLog::settle_gone(context, uid).await?;
     }
     Ok(())
 }
