@@ -1,10 +1,14 @@
 //! Scenarios on a real cluster, by theme. `./hack/test` prepares the cluster, the chart and the binaries, and runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod approvals;
+mod budgets;
 mod chart;
 mod crash;
+mod crash_gates;
 mod goal;
 mod journal;
+mod kills;
 mod kinds;
 mod limits;
 mod lost;

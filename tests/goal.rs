@@ -57,7 +57,7 @@ async fn a_goal_is_planned_worked_accepted_and_kept_as_a_patch() {
         world.agents_ask(&model).await;
         let _operator = world.operator().await;
         world.goal("sums", sums()).await;
-        let goal = world.reached("sums").await;
+        let goal = world.merged("sums").await;
         let status = goal.status.unwrap();
         assert_eq!((status.tasks_done, status.tasks_total), (Some(2), Some(2)));
         assert!(status.tasks.iter().all(|task| task.state == TaskState::Done && task.commit.is_some()), "{:?}", status.tasks);
@@ -74,7 +74,7 @@ async fn a_goal_is_planned_worked_accepted_and_kept_as_a_patch() {
         assert_eq!(after, BEFORE.replace("a - b", "a + b").replace("add(a, 0)", "add(a, a)"));
 
         assert!(goal.spec.requested_by.is_some_and(|who| !who.is_empty()), "who asked is stamped by the server");
-        assert_eq!(world.jobs().await.len(), 4, "planner, two coders, acceptance: a sandbox each");
+        assert_eq!(world.jobs().await.len(), 4, "planner, two coders, acceptance: a sandbox each; a merge has none");
         let acceptance = world.journal("sums-acceptance").await;
         assert_eq!((acceptance.count("model.request"), acceptance.count("tool.result")), (0, 2), "acceptance asks no model");
         world.verify().await;
@@ -93,7 +93,7 @@ async fn a_goal_with_tasks_of_its_own_asks_no_planner() {
         goal["tasks"] =
             json!([{"name": "fix-add", "description": "Make add add."}, {"name": "fix-double", "description": "Make double double."}]);
         world.goal("sums", goal).await;
-        world.reached("sums").await;
+        world.merged("sums").await;
         assert!(world.api::<AgentRun>().get_opt("sums-planner").await.unwrap().is_none());
     })
     .await;
@@ -152,7 +152,7 @@ async fn a_suspended_goal_suspends_its_run_and_resumes_it() {
         gate.open();
         world.run_is("sums-task-fix-add", "Suspended").await;
         world.patch::<Goal>("sums", json!({"spec": {"suspended": false}})).await.unwrap();
-        world.reached("sums").await;
+        world.merged("sums").await;
     })
     .await;
 }

@@ -11,7 +11,7 @@ async fn a_denied_call_goes_back_to_the_model_with_rule_and_reason() {
         let model = FakeModel::playing([
             calls([
                 ("shell.run", json!({"argv": ["bash", "-c", "ls"]})),
-                ("fs.write", json!({"path": ".github/workflows/ci.yaml", "content": "on: push\n"})),
+                ("shell.run", json!({"argv": ["find", ".", "-exec", "rm", "{}", ";"]})),
                 ("shell.run", json!({"argv": ["python3", "-m", "pip", "install", "left-pad"]})),
             ]),
             call("fs.write", json!({"path": "a.txt", "content": "a\n"})),
@@ -30,14 +30,14 @@ async fn a_denied_call_goes_back_to_the_model_with_rule_and_reason() {
             .into_iter()
             .filter_map(|event| if let Event::PolicyDecision(judgement) = event { Some(judgement) } else { None })
             .collect();
-        for (place, rule) in ["no-shells", "protected-paths", "no-package-installation-python"].into_iter().enumerate() {
+        for (place, rule) in ["no-shells", "find-only-finds", "no-package-installation-python"].into_iter().enumerate() {
             let judgement = &judgements[place];
             assert_eq!(judgement.verdict, Verdict::Deny, "call {place}\n{rows}");
             assert!(judgement.determining.iter().any(|policy| policy.ends_with(&format!("/{rule}"))), "{judgement:?}");
             assert_eq!(rows.results()[place].observation, Observation::Denied);
             assert!(rows.told(place).contains(&judgement.reason) && rows.told(place).contains(rule), "{}", rows.told(place));
         }
-        assert!(!world.patch_of(&run).await.contains("workflows"), "what was denied did not happen");
+        assert!(!world.patch_of(&run).await.contains("left-pad"), "what was denied did not happen");
     })
     .await;
 }

@@ -89,6 +89,11 @@ impl Cluster {
     }
 }
 
+/// Signs in by this kubeconfig.
+pub(crate) async fn client_of(path: &Path) -> Client {
+    sign_in(Kubeconfig::read_from(path).unwrap()).await
+}
+
 async fn sign_in(kubeconfig: Kubeconfig) -> Client {
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()

@@ -63,6 +63,26 @@ impl World {
         self.exec(&["timeout", &deadline().as_secs().to_string(), "sh", "-c", &script]).await;
     }
 
+    /// UID of the only Pod, once it runs.
+    pub async fn running_pod_uid(&self) -> String {
+        self.running_pod().await.metadata.uid.unwrap()
+    }
+
+    /// Processes of this Pod on its node whose arguments hold this text.
+    pub fn processes_of(&self, pod_uid: &str, text: &str) -> usize {
+        processes(pod_uid).iter().filter(|process| process.arguments.contains(text)).count()
+    }
+
+    /// Waits until no process of this Pod has this text in its arguments.
+    pub async fn until_no_process(&self, pod_uid: &str, text: &str) {
+        let gone = async {
+            while self.processes_of(pod_uid, text) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(deadline(), gone).await.unwrap_or_else(|_| panic!("a process of Pod {pod_uid} still holds {text:?}"));
+    }
+
     /// Kills `reeve tools attach` of the only Pod on its node: the operator's stream breaks, the sandbox goes on.
     pub async fn cut_the_stream(&self) {
         let uid = self.running_pod().await.metadata.uid.unwrap();

@@ -1,6 +1,7 @@
 //! A namespace of a real cluster with an operator of its own.
 
 mod cluster;
+mod gates;
 mod inside;
 mod journal;
 mod model;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use cluster::{Cluster, deadline, reeve, repository, run_to_end, sandbox_image};
+pub use gates::{OwnAdmission, budget};
 pub use journal::Rows;
 pub use model::{FakeModel, Gate, Turn, call, calls, finish, says, status};
 pub use operator::{Operator, Start};

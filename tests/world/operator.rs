@@ -21,11 +21,13 @@ pub struct Start {
     pub data: Option<PathBuf>,
     /// `point@n`: the fail point at which it ends itself by SIGKILL.
     pub crash_at: Option<String>,
+    /// Name of the admission policy on approvals and of its binding; None for the chart's, bound to the tests' namespaces.
+    pub admission: Option<String>,
 }
 
 impl Default for Start {
     fn default() -> Start {
-        Start { identity: "first".to_owned(), data: None, crash_at: None }
+        Start { identity: "first".to_owned(), data: None, crash_at: None, admission: None }
     }
 }
 
@@ -86,6 +88,9 @@ impl Operator {
             .args(["--read-api-address", "127.0.0.1:0"])
             .args(["--sandbox-installer-image", &cluster::reeve_image()])
             .args(["--identity", &format!("{}-{}", site.namespace, start.identity)])
+            .args(["--approval-policy", start.admission.as_deref().unwrap_or("reeve-approvals")])
+            .args(["--approval-binding", start.admission.as_deref().unwrap_or("reeve-tests-approvals")])
+            .args(["--max-concurrent-runs", "25"])
             .args(["--log-format", "text", "--log", "info,rmcp=warn"])
             .env("KUBECONFIG", &site.kubeconfig)
             .env("NO_COLOR", "1")

@@ -147,9 +147,14 @@ impl World {
     /// The run's rows.
     pub async fn journal(&self, run: &str) -> Rows {
         let uid = self.uid(run).await;
+        self.rows_of(&uid).await
+    }
+
+    /// The rows of a stream.
+    pub(crate) async fn rows_of(&self, stream: &str) -> Rows {
         let export = reeve(["journal", "export", "--database", &self.database()]).await;
         assert!(export.status.success(), "{}", String::from_utf8_lossy(&export.stderr));
-        Rows::of(&String::from_utf8(export.stdout).unwrap(), &uid)
+        Rows::of(&String::from_utf8(export.stdout).unwrap(), stream)
     }
 
     /// `reeve journal verify`, which must find nothing; gives what it says.
