@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use reeve_core::Digest;
+use reeve_core::budget::Exceeded;
 use reeve_core::class::Class;
 use reeve_core::journal::{ChainError, Epoch, Seq};
 
@@ -43,6 +44,9 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// A reservation that does not fit its budget. Nothing was written.
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
     /// The disk or the database did not do it. Whether a write is durable is unknown until the head is read again.
     #[error("{doing}: {why}")]
     Unavailable {
@@ -143,6 +147,7 @@ impl StoreError {
     pub fn class(&self) -> Class {
         match self {
             StoreError::StaleHead { .. } | StoreError::Fenced { .. } | StoreError::InUse { .. } => Class::Conflict,
+            StoreError::Exceeded(_) => Class::Throttled,
             StoreError::Unavailable { .. } | StoreError::Closed => Class::Transient,
             StoreError::Malformed { .. } | StoreError::Refused { .. } | StoreError::ReadOnly => Class::Bug,
             StoreError::TooLarge { .. }
@@ -189,6 +194,9 @@ pub enum VerifyError {
     /// The rows could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The rows are whole, but budgets are not what they make of them.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// A line of an export that is no row.
     #[error("line {line} of the export is no row: {why}")]
     Line {
@@ -199,11 +207,39 @@ pub enum VerifyError {
     },
 }
 
+/// What is wrong with budgets, at the first row or account.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BudgetError {
+    /// A row that no writer of Reeve lets in after those before it.
+    #[error("row {gseq} cannot follow the rows before it: {why}")]
+    Row {
+        /// Position in the database.
+        gseq: u64,
+        /// Why.
+        why: String,
+    },
+    /// A table that says other than the rows.
+    #[error(
+        "budget account {account}: by the journal's rows, {what} is {expected}, but the table says {found}: it was changed past the \
+         journal. Believe the rows; restore a copy that verifies"
+    )]
+    Table {
+        /// `<namespace>/<name>`.
+        account: String,
+        /// Limit, used or reserved of which dimension, or what of which reservation.
+        what: String,
+        /// By the rows.
+        expected: String,
+        /// In the table.
+        found: String,
+    },
+}
+
 impl VerifyError {
     /// What kind of trouble it is.
     pub fn class(&self) -> Class {
         match self {
-            VerifyError::Chain(_) | VerifyError::Line { .. } => Class::Invalid,
+            VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Line { .. } => Class::Invalid,
             VerifyError::Store(error) => error.class(),
         }
     }

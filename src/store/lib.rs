@@ -1,10 +1,13 @@
-//! What Reeve remembers: the journal on SQLite, and the artifacts by digest. Durable when a call returns.
+//! What Reeve remembers: the journal and the budgets on SQLite, and the artifacts by digest. Durable when a call returns.
 //!
 //! Architecture invariant: rows are only ever appended, by one writer. The triggers of `migrations/` refuse the rest.
 //! (`tests/store/schema.rs` tries each refusal by raw SQL.)
 //!
 //! Architecture invariant: an append that was answered `Ok` survives a kill at any instant, and none is half there.
 //! (`tests/store/crash.rs` kills a writer again and again.)
+//!
+//! Architecture invariant: an account moves in the transaction of the row that says so, and a reservation that does not fit takes its whole
+//! append with it. (`tests/store/budgets.rs`, by twenty reservers at once; `Journal::verify` compares the accounts with the rows.)
 //!
 //! Architecture invariant: nothing here remembers a head. Each transaction reads it from the database, so a failed write cannot leave a
 //! wrong belief behind. (`journal/writer.rs`, `nothing_is_half_written_when_the_disk_is_full`.)
@@ -16,5 +19,5 @@ mod error;
 mod journal;
 
 pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
-pub use error::{StoreError, VerifyError};
-pub use journal::{FoundRun, Journal, StreamBrief, verify_export};
+pub use error::{BudgetError, StoreError, VerifyError};
+pub use journal::{FoundRun, Journal, OpenReservation, StreamBrief, verify_export};

@@ -59,7 +59,7 @@ impl Verify {
         };
         match checked {
             Ok(verified) => self.say_yes(&verified, asked),
-            Err(error @ (VerifyError::Chain(_) | VerifyError::Line { .. })) => self.say_no(&error),
+            Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Line { .. })) => self.say_no(&error),
             Err(VerifyError::Store(error)) if is_an_answer(&error) => self.say_no(&error.into()),
             Err(VerifyError::Store(error)) => Err(of_store(error)),
         }

@@ -4,8 +4,9 @@ use reeve_core::journal::{ChainError, Head, Row, Stream, Verified, Verifier};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::ledger::{Ledger, Posting};
 use super::{Journal, place};
-use crate::{StoreError, VerifyError};
+use crate::{BudgetError, StoreError, VerifyError};
 
 /// Rows that are held at once: enough to hide the reading behind the hashing.
 const PAGE_ROWS: u32 = 512;
@@ -17,20 +18,28 @@ const MAX_LINE_BYTES: u64 = 2 * MAX_EVENT_BODY_BYTES as u64 + 16 * 1024;
 const EXPORTING: &str = "writing the export";
 
 impl Journal {
-    /// Checks every row that was there when this was called, in memory that does not grow with the rows.
+    /// Checks every row that was there when this was called, in memory that does not grow with the rows; then that the budgets are what the
+    /// rows make of them, as [`Journal::check_budgets`] does.
     ///
     /// Each of `anchors` (heads saved outside the database) must be met: they are what finds a tail that was cut, or a chain that was
     /// written anew as a whole.
     ///
     /// # Errors
     /// The first bad row, as [`VerifyError::Chain`], or as [`StoreError::BadRow`] where its columns cannot even be read.
+    /// [`VerifyError::Budget`] when all rows are well.
     pub async fn verify(&self, anchors: impl IntoIterator<Item = (Stream, Head)>) -> Result<Verified, VerifyError> {
-        let verified = self.verify_rows(Verifier::new(anchors)).await;
+        let verified = self.verify_all(Verifier::new(anchors)).await;
         if verified.is_err() && self.still && place::has_log(self.path()) {
             let why = "a writer opened it while it was read: verify again".to_owned();
             return Err(StoreError::Unavailable { doing: "verifying the journal", why }.into());
         }
         verified
+    }
+
+    async fn verify_all(&self, verifier: Verifier) -> Result<Verified, VerifyError> {
+        let verified = self.verify_rows(verifier).await?;
+        self.check_budgets().await?;
+        Ok(verified)
     }
 
     async fn verify_rows(&self, mut verifier: Verifier) -> Result<Verified, VerifyError> {
@@ -98,14 +107,19 @@ fn check_page(mut verifier: Verifier, rows: &[Row]) -> Result<Verifier, ChainErr
 ///
 /// An export that was cut at the end of a line is whole by itself: only an anchor finds that.
 ///
+/// An export has rows only, so there is no table of budgets to compare. That nothing was settled twice or without a reservation, and that
+/// no reservation overdrew its budget, is checked; that no key was reserved again after it was settled is not, since it would take memory
+/// for every key that ever was.
+///
 /// # Errors
 /// [`VerifyError::Line`] names a line that is no row (cut, garbage, a field unknown or missing), [`VerifyError::Chain`] the first row that
-/// does not fit, [`VerifyError::Store`] a reader that fails.
+/// does not fit, [`VerifyError::Budget`] the first that moves a budget as no writer would, [`VerifyError::Store`] a reader that fails.
 pub async fn verify_export(
     mut reader: impl AsyncBufRead + Unpin,
     anchors: impl IntoIterator<Item = (Stream, Head)>,
 ) -> Result<Verified, VerifyError> {
     let mut verifier = Verifier::new(anchors);
+    let mut ledger = Ledger::default();
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -121,6 +135,9 @@ pub async fn verify_export(
         }
         let row: Row = serde_json::from_slice(&text).map_err(|error| no_row(error.to_string()))?;
         verifier.row(&row)?;
+        if let Some(posting) = Posting::read(&row.kind, &row.body).map_err(|error| no_row(error.to_string()))? {
+            ledger.post(&posting).map_err(|refusal| BudgetError::Row { gseq: row.gseq, why: refusal.to_string() })?;
+        }
     }
     Ok(verifier.finish()?)
 }

@@ -1,6 +1,9 @@
 //! The journal: opening it, appending to it, closing it.
 
+mod accounts;
+mod audit;
 mod check;
+mod ledger;
 mod place;
 mod read;
 mod schema;
@@ -17,9 +20,11 @@ use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
+use ledger::Posting;
 use schema::Schema;
 use writer::{Append, Order, Writer};
 
+pub use accounts::OpenReservation;
 pub use check::verify_export;
 pub use read::{FoundRun, StreamBrief};
 
@@ -83,8 +88,12 @@ impl Journal {
     /// Appends that are made at the same time share a transaction; each has its own outcome. A caller that is dropped while it waits does
     /// not know whether its rows were written.
     ///
+    /// Rows of kind `budget.reserved`, `budget.settled` and `budget.limited` move their accounts in the transaction that writes them, each
+    /// judged by what the rows before it leave. A key is reserved once and settled once, for ever.
+    ///
     /// # Errors
-    /// [`StoreError::StaleHead`], [`StoreError::Fenced`], [`StoreError::TooLarge`], [`StoreError::Malformed`], [`StoreError::Refused`]:
+    /// [`StoreError::StaleHead`], [`StoreError::Fenced`], [`StoreError::TooLarge`], [`StoreError::Exceeded`] (a reservation that does not
+    /// fit), [`StoreError::Malformed`] (also a key that was reserved before, or one settled that is not open), [`StoreError::Refused`]:
     /// nothing was written. After [`StoreError::Unavailable`] read the head again, it alone tells.
     pub async fn append(&self, epoch: Epoch, stream: &Stream, after: Option<Seq>, drafts: Vec<RowDraft>) -> Result<Vec<Row>, StoreError> {
         let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
@@ -92,11 +101,13 @@ impl Journal {
             return Ok(Vec::new());
         }
         check_place(epoch, stream)?;
-        for draft in &drafts {
+        let mut postings = Vec::new();
+        for (draft, offset) in drafts.iter().zip(0..) {
             check_draft(epoch, stream, draft)?;
+            postings.extend(posting(draft)?.map(|posting| (offset, posting)));
         }
         let (reply, outcome) = oneshot::channel();
-        let append = Append { epoch, stream: stream.clone(), after, drafts, reply };
+        let append = Append { epoch, stream: stream.clone(), after, drafts, postings, reply };
         writer.send(Order::Append(append)).await.map_err(|_| StoreError::Closed)?;
         outcome.await.map_err(|_| StoreError::Closed)?
     }
@@ -158,4 +169,15 @@ fn check_draft(epoch: Epoch, stream: &Stream, draft: &RowDraft) -> Result<(), St
     };
     row.event().map_err(|error| StoreError::Malformed { why: error.to_string() })?;
     Ok(())
+}
+
+/// What a draft does to a budget, if anything.
+fn posting(draft: &RowDraft) -> Result<Option<Posting>, StoreError> {
+    let posting = Posting::read(&draft.kind, &draft.body).map_err(|error| StoreError::Malformed { why: error.to_string() })?;
+    if let Some(posting) = &posting
+        && (posting.account().is_empty() || posting.key().is_some_and(str::is_empty))
+    {
+        return Err(StoreError::Malformed { why: format!("a {} event names an account, and its reservation if it has one", draft.kind) });
+    }
+    Ok(posting)
 }

@@ -12,6 +12,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::accounts::Books;
+use super::ledger::Posting;
 use super::place::{self, WriterLock};
 use super::schema;
 use crate::StoreError;
@@ -35,6 +37,8 @@ pub(super) struct Append {
     pub(super) stream: Stream,
     pub(super) after: Option<Seq>,
     pub(super) drafts: Vec<RowDraft>,
+    /// What the drafts do to budgets, each with the place of its draft, from 0.
+    pub(super) postings: Vec<(u64, Posting)>,
     pub(super) reply: Reply,
 }
 
@@ -188,7 +192,7 @@ impl Tail {
 
     /// Judges one append, and inserts its rows if it may.
     async fn append(&mut self, connection: &mut SqliteConnection, append: &Append) -> Result<Result<Vec<Row>, StoreError>, StoreError> {
-        let Append { epoch, stream, after, drafts, reply: _ } = append;
+        let Append { epoch, stream, after, drafts, postings, reply: _ } = append;
         if *epoch < self.epoch {
             return Ok(Err(StoreError::Fenced { epoch: *epoch, highest: self.epoch }));
         }
@@ -201,6 +205,16 @@ impl Tail {
         if found != *after {
             return Ok(Err(StoreError::StaleHead { stream: stream.as_str().to_owned(), expected: *after, found }));
         }
+        // Judged before the first row is written, so that a refusal leaves nothing to take back: a savepoint would cost each append two
+        // statements more.
+        let books = match postings.as_slice() {
+            [] => None,
+            postings => match Books::post(connection, postings).await? {
+                Ok(books) => Some(books),
+                Err(refused) => return Ok(Err(refused)),
+            },
+        };
+        let first = self.gseq + 1;
         let mut rows = Vec::with_capacity(drafts.len());
         let mut seq = found.unwrap_or(Seq(0));
         for draft in drafts {
@@ -212,6 +226,9 @@ impl Tail {
             insert(connection, &row).await?;
             *self = Tail { gseq: row.gseq, hash: row.hash, epoch: row.epoch };
             rows.push(row);
+        }
+        if let Some(books) = books {
+            books.write(connection, first, postings).await?;
         }
         Ok(Ok(rows))
     }
@@ -292,7 +309,7 @@ mod tests {
         let draft =
             |text: &&str| RowDraft::of(&Event::ThoughtSummary { text: (*text).to_owned() }, &Actor::Model, Timestamp::UNIX_EPOCH).unwrap();
         let drafts = texts.iter().map(draft).collect();
-        (Append { epoch: Epoch(1), stream: Stream::run(stream), after: None, drafts, reply }, outcome)
+        (Append { epoch: Epoch(1), stream: Stream::run(stream), after: None, drafts, postings: Vec::new(), reply }, outcome)
     }
 
     async fn writer() -> (tempfile::TempDir, Writer) {

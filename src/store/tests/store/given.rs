@@ -5,8 +5,10 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use reeve_core::Digest;
+use reeve_core::budget::{Amounts, Limits};
 use reeve_core::journal::{
-    Actor, Epoch, Event, PackedWorkspace, Row, RowDraft, RunLimits, RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
+    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, PackedWorkspace, Row, RowDraft, RunLimits,
+    RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
 use reeve_core::tool::{Role, wire};
 use reeve_store::Journal;
@@ -53,6 +55,10 @@ pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
         system_prompt: String::new(),
         profile_digest: Digest::of(b"profile"),
         routes: Vec::new(),
+        prices: Vec::new(),
+        budget: None,
+        approval: ApprovalTerms::default(),
+        merge: None,
         max_output_tokens: 1000,
         tools: Vec::new(),
         commands: Vec::new(),
@@ -69,6 +75,43 @@ pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
     let body = RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec };
     RowDraft::of(&Event::RunStarted(Box::new(body)), &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
+
+pub(crate) fn tokens(n: u64) -> Amounts {
+    Amounts { tokens: n, ..Amounts::default() }
+}
+
+pub(crate) fn reserved(account: &str, key: &str, n: u64) -> RowDraft {
+    reserved_amounts(account, key, tokens(n))
+}
+
+pub(crate) fn reserved_amounts(account: &str, key: &str, amounts: Amounts) -> RowDraft {
+    operator(&Event::BudgetReserved(BudgetReserved { account: account.to_owned(), key: key.to_owned(), amounts }))
+}
+
+pub(crate) fn settled(account: &str, key: &str, n: u64) -> RowDraft {
+    settled_amounts(account, key, tokens(n))
+}
+
+pub(crate) fn settled_amounts(account: &str, key: &str, used: Amounts) -> RowDraft {
+    operator(&Event::BudgetSettled(BudgetSettled { account: account.to_owned(), key: key.to_owned(), used, in_full: false }))
+}
+
+/// A limit of tokens alone.
+pub(crate) fn limited(account: &str, limit: Option<u64>) -> RowDraft {
+    limited_by(account, limit.map(|limit| Limits { tokens: Some(limit), ..Limits::default() }))
+}
+
+pub(crate) fn limited_by(account: &str, limits: Option<Limits>) -> RowDraft {
+    operator(&Event::BudgetLimited(BudgetLimited { account: account.to_owned(), uid: "u".to_owned(), generation: 1, limits }))
+}
+
+fn operator(event: &Event) -> RowDraft {
+    RowDraft::of(event, &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
+}
+
+/// Makes a file what the first release left: SQL.
+pub(crate) const WITHOUT_BUDGETS: &str =
+    "DROP TABLE budget_reservation; DROP TABLE budget_account; DELETE FROM _sqlx_migrations WHERE version = 2;";
 
 /// Runs SQL past the store, as someone who owns the file can.
 pub(crate) async fn sql(path: &Path, statements: &str) -> Result<(), sqlx::Error> {

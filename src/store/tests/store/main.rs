@@ -3,6 +3,7 @@
 
 mod append;
 mod artifacts;
+mod budgets;
 mod check;
 mod crash;
 mod disk;
