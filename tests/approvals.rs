@@ -59,7 +59,9 @@ async fn a_merge_waits_for_somebody_else_and_is_done_when_they_approve() {
     World::scenario("merge", async |world| {
         writes_one_line(world).await;
         let _operator = world.operator().await;
-        let owner = world.user("owner", &[("reeve.dev", "goals", &["create", "get", "patch"]), ("reeve.dev", "approvals", &["approve", "get", "patch"])]).await;
+        let owner = world
+            .user("owner", &[("reeve.dev", "goals", &["create", "get", "patch"]), ("reeve.dev", "approvals", &["approve", "get", "patch"])])
+            .await;
         let mut goal = json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "Goal", "metadata": {"name": "one"}, "spec": one_line()});
         // Server-side apply would need more rights than a creation.
         goal["metadata"]["namespace"] = json!(world.namespace());
@@ -82,7 +84,17 @@ async fn a_merge_waits_for_somebody_else_and_is_done_when_they_approve() {
         let late = alice.votes(&used, "alice", "Deny").await.unwrap_err();
         assert!(late.contains("no longer count"), "{late}");
         let merge = world.journal("one-merge").await;
-        merge.assert_order(&["policy.decision", "approval.requested", "approval.created", "approval.vote", "approval.settled", "approval.consumed", "policy.decision", "tool.result", "run.finished"]);
+        merge.assert_order(&[
+            "policy.decision",
+            "approval.requested",
+            "approval.created",
+            "approval.vote",
+            "approval.settled",
+            "approval.consumed",
+            "policy.decision",
+            "tool.result",
+            "run.finished",
+        ]);
         let bundle = goal.artifacts.iter().find(|artifact| artifact.name == "bundle").unwrap();
         assert_eq!(world.result_of("one").await.as_deref(), Some(bundle.digest.as_str()), "the Goal's result points at what was approved");
         world.verify().await;
@@ -135,7 +147,9 @@ async fn a_call_that_policy_grants_with_two_keys_waits_for_two_people() {
         assert_eq!(approval.spec.quorum, 2);
         assert!(approval.spec.delta.contains("makes: a.txt") && approval.spec.delta.contains("+a"), "{}", approval.spec.delta);
         world.approver("alice").await.votes(&approval, "alice", "Approve").await.unwrap();
-        world.wait::<Approval>(name(&approval), "one short", |found| found.status.as_ref().is_some_and(|status| status.missing == Some(1))).await;
+        world
+            .wait::<Approval>(name(&approval), "one short", |found| found.status.as_ref().is_some_and(|status| status.missing == Some(1)))
+            .await;
         world.approver("bob").await.votes(&approval, "bob", "Approve").await.unwrap();
         let run = world.succeeded("asks").await;
         assert!(world.patch_of(&run).await.contains("+a"));
@@ -153,7 +167,9 @@ async fn an_approve_may_become_a_deny_until_it_is_used() {
         let approval = world.asks("asks").await;
         let alice = world.approver("alice").await;
         alice.votes(&approval, "alice", "Approve").await.unwrap();
-        world.wait::<Approval>(name(&approval), "one short", |found| found.status.as_ref().is_some_and(|status| status.missing == Some(1))).await;
+        world
+            .wait::<Approval>(name(&approval), "one short", |found| found.status.as_ref().is_some_and(|status| status.missing == Some(1)))
+            .await;
         alice.votes(&approval, "alice", "Deny").await.unwrap();
         world.approver("bob").await.votes(&approval, "bob", "Approve").await.ok();
         world.succeeded("asks").await;
@@ -176,7 +192,9 @@ async fn the_same_call_again_needs_another_approval() {
         alice.votes(&first, "alice", "Approve").await.unwrap();
         world.approval_is(name(&first), ApprovalPhase::Consumed).await;
         let second = world
-            .wait::<Approval>("asks-s3c0", "Pending", |found| found.status.as_ref().is_some_and(|status| status.phase == Some(ApprovalPhase::Pending)))
+            .wait::<Approval>("asks-s3c0", "Pending", |found| {
+                found.status.as_ref().is_some_and(|status| status.phase == Some(ApprovalPhase::Pending))
+            })
             .await;
         assert_ne!(first.spec.digest, second.spec.digest, "the same call under another key is another action");
         alice.votes(&second, "alice", "Deny").await.unwrap();
@@ -292,7 +310,12 @@ async fn an_approval_made_anew_under_its_name_does_not_count() {
         world.approver("alice").await.votes(&approval, "alice", "Approve").await.unwrap();
         let _operator = world.operator().await;
         let ended = world.goal_ended("one").await;
-        assert!(ended.reason == "MergeRefused" && ended.message.contains("another was made under its name"), "{}: {}", ended.reason, ended.message);
+        assert!(
+            ended.reason == "MergeRefused" && ended.message.contains("another was made under its name"),
+            "{}: {}",
+            ended.reason,
+            ended.message
+        );
         assert_eq!(world.result_of("one").await, None);
     })
     .await;
@@ -314,7 +337,9 @@ async fn who_sits_on_the_name_of_an_approval_only_has_another_one_asked_for() {
         let _operator = world.operator().await;
         world.goal("one", one_line()).await;
         let second = world
-            .wait::<Approval>("one-merge-s1c0-a2", "Pending", |found| found.status.as_ref().is_some_and(|status| status.phase == Some(ApprovalPhase::Pending)))
+            .wait::<Approval>("one-merge-s1c0-a2", "Pending", |found| {
+                found.status.as_ref().is_some_and(|status| status.phase == Some(ApprovalPhase::Pending))
+            })
             .await;
         world.approver("alice").await.votes(&second, "alice", "Approve").await.unwrap();
         world.reached("one").await;
@@ -390,7 +415,12 @@ async fn a_protected_path_is_written_when_a_person_approves_it() {
         world.approver("alice").await.votes(&approval, "alice", "Approve").await.unwrap();
         let run = world.succeeded("ci").await;
         assert!(world.patch_of(&run).await.contains("+on: push"));
-        let consumed = world.journal("ci").await.events().into_iter().any(|event| matches!(event, Event::ApprovalConsumed(used) if used.by == ["alice"]));
+        let consumed = world
+            .journal("ci")
+            .await
+            .events()
+            .into_iter()
+            .any(|event| matches!(event, Event::ApprovalConsumed(used) if used.by == ["alice"]));
         assert!(consumed);
     })
     .await;

@@ -9,11 +9,7 @@ use serde_json::{Value, json};
 const ANSWER: i64 = 110;
 
 fn three_steps() -> Vec<Turn> {
-    vec![
-        call("fs.write", json!({"path": "a.txt", "content": "a\n"})),
-        call("git.commit", json!({"message": "a"})),
-        finish("Done."),
-    ]
+    vec![call("fs.write", json!({"path": "a.txt", "content": "a\n"})), call("git.commit", json!({"message": "a"})), finish("Done.")]
 }
 
 /// What a run reserves for its first model request.
@@ -44,7 +40,17 @@ async fn a_run_stands_still_at_its_limit_and_goes_on_when_it_is_raised() {
         treasurer.patch::<RiskBudget>("default", json!({"spec": {"limits": {"toolCalls": 2}}})).await.unwrap();
         world.succeeded("spends").await;
         let rows = world.journal("spends").await;
-        rows.assert_order(&["budget.reserved", "model.request", "model.response", "budget.settled", "run.suspended", "run.resumed", "budget.reserved", "tool.result", "budget.settled"]);
+        rows.assert_order(&[
+            "budget.reserved",
+            "model.request",
+            "model.response",
+            "budget.settled",
+            "run.suspended",
+            "run.resumed",
+            "budget.reserved",
+            "tool.result",
+            "budget.settled",
+        ]);
         let shown = world.settled("default").await;
         assert_eq!(shown.tokens.unwrap().used, 3 * ANSWER);
         assert_eq!(shown.tool_calls.unwrap().used, 2);
@@ -83,7 +89,11 @@ async fn of_twenty_runs_on_a_budget_for_one_more_call_exactly_one_goes_through()
         }
         assert_eq!(model.requests() - before, 1, "the server saw one request");
         let shown = world.wait::<RiskBudget>("one", "reserved in full", |budget| {
-            budget.status.as_ref().and_then(|status| status.tokens.as_ref()).is_some_and(|tokens| tokens.reserved == i64::try_from(one).unwrap())
+            budget
+                .status
+                .as_ref()
+                .and_then(|status| status.tokens.as_ref())
+                .is_some_and(|tokens| tokens.reserved == i64::try_from(one).unwrap())
         });
         shown.await;
         gate.open();

@@ -38,7 +38,15 @@ async fn merges_once(name: &str, before_the_vote: &[&str], after_the_vote: &[&st
         let bundle = goal.artifacts.iter().find(|artifact| artifact.name == "bundle").unwrap();
         assert_eq!(world.result_of("one").await.as_deref(), Some(bundle.digest.as_str()));
         let rows = world.journal("one-merge").await;
-        for kind in ["approval.requested", "approval.created", "approval.vote", "approval.settled", "approval.consumed", "tool.result", "run.finished"] {
+        for kind in [
+            "approval.requested",
+            "approval.created",
+            "approval.vote",
+            "approval.settled",
+            "approval.consumed",
+            "tool.result",
+            "run.finished",
+        ] {
             assert_eq!(rows.count(kind), 1, "{kind} stands there once\n{rows}");
         }
         let approvals = world.api::<Approval>().list(&Default::default()).await.unwrap().items;

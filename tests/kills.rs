@@ -90,7 +90,10 @@ async fn engaged_it_cuts_off_a_model_request_which_is_asked_again_when_it_is_rel
         world.kill("stop").await;
         world.run_is("works", "KillSwitchEngaged").await;
         let rows = world.journal("works").await;
-        assert!(rows.events().iter().any(|event| matches!(event, Event::BudgetSettled(settled) if settled.in_full)), "what may be charged counts\n{rows}");
+        assert!(
+            rows.events().iter().any(|event| matches!(event, Event::BudgetSettled(settled) if settled.in_full)),
+            "what may be charged counts\n{rows}"
+        );
         gate.open();
         assert_eq!(model.requests(), 1);
         world.release("stop").await;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+mod gates;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
