@@ -87,7 +87,7 @@ pub(crate) fn fresh_signals() {
 /// SIGKILL to every process that this one may signal, but for itself and PID 1 of its namespace. The kernel walks the list under one lock
 /// that `fork` needs too, so a fork bomb does not get away.
 ///
-/// The caller must be PID 1 of a container or under Landlock's signal scope; anything else would reach too far.
+/// The caller must be under Landlock's signal scope; anything else would reach too far.
 pub(crate) fn kill_all_in_reach() {
     // SAFETY: `kill` has no memory preconditions.
     #[allow(unsafe_code)]

@@ -1,9 +1,15 @@
-//! PID 1 of the sandbox. It starts the server, then starts each tool process that the server asks for, and ends everything at the end.
+//! PID 1 of the sandbox. It starts the server, then starts each tool process that the server asks for, kills them all when it is told to,
+//! and ends everything at the end.
+//!
+//! Between its two first forks it enters a Landlock domain that only limits signals. Every stage, and whatever comes of one, is born into
+//! that domain; the server, `reeve tools attach` and the rest of the machine are not. So one `kill(-1)` reaches exactly the tool processes,
+//! as PID 1 and elsewhere. (`everything_that_tools_started_is_dead_after_a_halt`, `outside_a_namespace_a_halt_reaches_no_bystander`)
 //!
 //! It stays small, has one thread and takes no input but the server's requests, so it can fork safely and carries no seccomp filter: a
 //! tool's network profile is then a choice of the launcher's child, not bounded by the server's own filter.
 
-use std::io::IoSliceMut;
+use std::fs::File;
+use std::io::{ErrorKind, IoSliceMut, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -20,6 +26,8 @@ use crate::{Error, ServeOptions, confine, server};
 pub(crate) mod request {
     /// Start the stage with the descriptors sent along.
     pub(crate) const START: u8 = b's';
+    /// Kill every tool process. The same byte comes back on the socket sent along, when the last one is dead.
+    pub(crate) const HALT: u8 = b'h';
     /// End everything and exit with 0.
     pub(crate) const SHUTDOWN: u8 = b'q';
 }
@@ -29,7 +37,8 @@ pub(crate) const MAX_REQUEST_FDS: usize = 32;
 
 /// Serves one run until it is told to stop. `reeve tools serve`, PID 1 of the container; call it before any thread exists.
 ///
-/// Returns when the operator asked for the end (`reeve/shutdown`); by then every process is dead.
+/// Returns when the operator asked for the end (`reeve/shutdown`); by then every process that it started is dead. What the container's
+/// runtime started beside it dies with PID 1.
 ///
 /// # Errors
 /// [`Error::Degraded`], [`Error::Root`] and [`Error::Threads`] before anything starts; [`Error::ServerDied`] and [`Error::Terminated`] when it did not end by
@@ -58,15 +67,17 @@ pub fn serve(options: ServeOptions) -> Result<(), Error> {
         None,
     )
     .map_err(Error::errno("making the launcher's socket"))?;
-    let launcher_pid = rustix::process::getpid();
     let server = match kernel::fork().map_err(Error::io("forking the server"))? {
         Forked::Child => {
             drop((ours, signals, own_program));
-            server::run_and_exit(options, launcher_pid, theirs)
+            server::run_and_exit(options, theirs)
         }
         Forked::Parent(pid) => pid,
     };
     drop(theirs);
+    // After the server, which must stay out of its reach, and before the first stage. Should it fail, our end of the line goes, and with
+    // it the server.
+    confine::enter_kill_scope()?;
     let mut launcher = Launcher { own_program, signals, requests: ours, server, stages: Vec::new() };
     let end = launcher.work();
     launcher.end_everything();
@@ -93,7 +104,7 @@ impl Launcher {
                 Err(error) => return Err(Error::errno("waiting for work")(error)),
             }
             let asked = fds[1].revents().contains(PollFlags::IN);
-            if asked && self.take_request() == Some(request::SHUTDOWN) {
+            if asked && self.take_request()? == Some(request::SHUTDOWN) {
                 return Ok(());
             }
             let signal = kernel::pending_signals(&self.signals).into_iter().find(|signal| *signal != libc::SIGCHLD);
@@ -104,20 +115,22 @@ impl Launcher {
         }
     }
 
-    /// Reads one request and starts a stage if that is what it asks for. A server that is gone sends nothing; SIGCHLD tells of that.
-    fn take_request(&mut self) -> Option<u8> {
+    /// Reads one request and does what it asks for, but for the end. A server that is gone sends nothing; SIGCHLD tells of that.
+    fn take_request(&mut self) -> Result<Option<u8>, Error> {
         let mut byte = [0u8];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_REQUEST_FDS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received =
-            rustix::net::recvmsg(&self.requests, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC).ok()?;
+        let mut buffers = [IoSliceMut::new(&mut byte)];
+        let Ok(received) = rustix::net::recvmsg(&self.requests, &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC) else {
+            return Ok(None);
+        };
         let fds: Vec<OwnedFd> = ancillary
             .drain()
             .filter_map(|message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None })
             .flatten()
             .collect();
         if received.bytes == 0 {
-            return None;
+            return Ok(None);
         }
         if byte[0] == request::START {
             // A fork that fails closes the report socket, and the server says so.
@@ -125,7 +138,24 @@ impl Launcher {
                 self.stages.push(pid);
             }
         }
-        Some(byte[0])
+        if byte[0] == request::HALT {
+            self.halt()?;
+            // A server that is gone needs no answer.
+            let _ = fds.first().map(|answer| rustix::io::write(answer, &[request::HALT]));
+        }
+        Ok(Some(byte[0]))
+    }
+
+    /// Kills every tool process and returns when the last is dead and collected. Requests wait meanwhile, so none starts.
+    ///
+    /// Complete: the kernel marks everything in the domain under one lock that `fork` needs too, so what is not marked does not exist, and
+    /// what is marked forks no more. Supervisors are in the domain like their tools, so none of them has to be alive or awake.
+    fn halt(&mut self) -> Result<(), Error> {
+        kernel::kill_all_in_reach();
+        for stage in self.stages.drain(..) {
+            let _ = rustix::process::waitpid(Some(stage), WaitOptions::empty());
+        }
+        self.kill_strays()
     }
 
     fn start(&self, fds: &[OwnedFd]) -> std::io::Result<Pid> {
@@ -156,37 +186,39 @@ impl Launcher {
             let Some(place) = self.stages.iter().position(|stage| *stage == pid) else { continue };
             self.stages.swap_remove(place);
             if status.exit_status() != Some(0) {
-                self.kill_strays();
+                self.kill_strays()?;
             }
         }
         Ok(())
     }
 
     /// A supervisor that died (out of memory, say) leaves its tool's processes to us: every child that we did not start is one.
-    fn kill_strays(&self) {
+    ///
+    /// Once no child is left but what we started, no other process is: one of each's ancestors is our child until we collect it.
+    ///
+    /// # Errors
+    /// When /proc cannot be read. What cannot be seen cannot be called dead, so that is the end of the sandbox.
+    fn kill_strays(&self) -> Result<(), Error> {
         loop {
-            let strays: Vec<Pid> = children().into_iter().filter(|pid| *pid != self.server && !self.stages.contains(pid)).collect();
+            let mut strays = children().map_err(Error::io("looking for processes in /proc"))?;
+            strays.retain(|pid| *pid != self.server && !self.stages.contains(pid));
+            // An orphan of somebody's `kubectl exec` comes to us too. It is out of our domain, so it stays, and is not waited for.
+            strays.retain(|pid| rustix::process::kill_process(*pid, Signal::KILL).is_ok());
             if strays.is_empty() {
-                return;
+                return Ok(());
             }
             for pid in strays {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
                 let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
             }
         }
     }
 
-    /// Ends every process and waits for the last. PID 1 reaches them all at once; elsewhere (tests) each supervisor ends its own tree.
-    fn end_everything(&self) {
-        if rustix::process::getpid().is_init() {
-            kernel::kill_all_in_reach();
-        } else {
-            let _ = rustix::process::kill_process(self.server, Signal::KILL);
-            for stage in &self.stages {
-                let _ = rustix::process::kill_process(*stage, Signal::TERM);
-            }
-        }
-        while let Ok(Some(_)) | Err(rustix::io::Errno::INTR) = rustix::process::wait(WaitOptions::empty()) {}
+    /// Ends every process that we started and waits for the last. The server is out of our reach; it ends itself when its line does.
+    fn end_everything(mut self) {
+        // Should it fail, everything is killed all the same, only not waited for.
+        let _ = self.halt();
+        drop(self.requests);
+        let _ = rustix::process::waitpid(Some(self.server), WaitOptions::empty());
     }
 }
 
@@ -198,19 +230,35 @@ fn how(status: WaitStatus) -> String {
     }
 }
 
-/// This process's children, zombies left out, from `/proc/<pid>/stat`: `pid (name) state ppid ...`, where the name may hold anything.
-fn children() -> Vec<Pid> {
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
-            let state = fields.next();
-            state != Some("Z") && fields.next().and_then(|parent| parent.parse().ok()) == Some(own)
-        })
-        .filter_map(Pid::from_raw)
-        .collect()
+/// This process's children, those included that are dead and not yet collected.
+///
+/// Not by their state: a process whose first thread has ended looks like a zombie while its other threads run on.
+fn children() -> std::io::Result<Vec<Pid>> {
+    let own = rustix::process::getpid();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
+        if parent_of(pid)? == Some(own) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// The parent of a process; none when it is gone, or was started from outside of this namespace.
+///
+/// From `/proc/<pid>/stat`: `pid (name) state parent ...`, where the name is up to the process and may hold any byte.
+fn parent_of(pid: Pid) -> std::io::Result<Option<Pid>> {
+    // The name has 15 bytes at most, so the parent stands well within.
+    let mut stat = [0u8; 256];
+    let read = File::open(format!("/proc/{}/stat", pid.as_raw_nonzero())).and_then(|mut file| file.read(&mut stat));
+    let length = match read {
+        Ok(length) => length,
+        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let after_name = stat[..length].rsplit(|byte| *byte == b')').next().unwrap_or_default();
+    let parent = after_name.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(1);
+    Ok(parent.and_then(|parent| std::str::from_utf8(parent).ok()?.parse().ok()).and_then(Pid::from_raw))
 }

@@ -1,7 +1,7 @@
 //! What runs inside the sandbox: PID 1, the MCP server, and the stage that confines each tool process.
 //!
 //! ```text
-//! launcher (PID 1) ──fork──► server: MCP, file tools, ledger (seccomp, Landlock, executes nothing)
+//! launcher (PID 1; signal scope after the server's fork) ──fork──► server: MCP, file tools, ledger (seccomp, Landlock, executes nothing)
 //!        └────────fork, exec──► stage, one a call: supervisor (signal scope) ──fork──► the tool's program (Landlock, seccomp, limits)
 //! ```
 //!
@@ -11,6 +11,9 @@
 //! (`a_file_swapped_for_a_link_between_resolve_and_call_does_not_escape`)
 //!
 //! Architecture invariant: no process outlives its call. (`a_daemon_that_left_its_session_is_dead_after_the_call`)
+//!
+//! Architecture invariant: a halt leaves no tool process, however it forks, and touches nothing else.
+//! (`everything_that_tools_started_is_dead_after_a_halt`, `outside_a_namespace_a_halt_reaches_no_bystander`)
 //!
 //! Architecture invariant: a tool reaches neither the server nor the ledger nor the git directory, by file, signal, socket or limit.
 //! (`a_tool_cannot_touch_the_server`, `a_tool_cannot_write_the_git_directory`)

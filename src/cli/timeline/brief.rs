@@ -100,6 +100,7 @@ fn say_observation(observation: &Observation) -> String {
                 wire::Status::Error => "error",
                 wire::Status::Timeout => "timeout",
                 wire::Status::Killed => "killed",
+                wire::Status::Halted => "halted",
             };
             let code = exit_code.map_or_else(String::new, |code| format!(" exit {code}"));
             format!("{how}{code} in {duration_ms} ms")

@@ -454,6 +454,7 @@ impl RunState {
                     (wire::Status::Error, None) => "error".to_owned(),
                     (wire::Status::Timeout, _) => "timeout".to_owned(),
                     (wire::Status::Killed, _) => "killed".to_owned(),
+                    (wire::Status::Halted, _) => "halted".to_owned(),
                 }
             }
             Observation::Invalid => {

@@ -24,6 +24,8 @@ pub mod method {
     pub const CHECKPOINT: &str = "reeve/checkpoint";
     /// [`super::Fetch`] → [`super::Chunk`].
     pub const FETCH: &str = "reeve/fetch";
+    /// [`super::Halt`] → [`super::Halted`]. Kills every tool process; the sandbox and its sessions live on.
+    pub const HALT: &str = "reeve/halt";
     /// [`super::Shutdown`] → null. PID 1 ends every process and exits 0, so the Job completes.
     pub const SHUTDOWN: &str = "reeve/shutdown";
 }
@@ -207,6 +209,8 @@ pub enum Status {
     Timeout,
     /// It was ended by a signal that was not ours (out of memory, a crash).
     Killed,
+    /// It was killed because everything was to stop; what it had done so far stays.
+    Halted,
 }
 
 /// What came of a call, as the ledger keeps it.
@@ -300,6 +304,17 @@ pub struct Fetch {
 pub struct Chunk {
     /// Base64 (standard alphabet, padded).
     pub data: String,
+}
+
+/// Kills every tool process at once, whatever it does about signals, sessions and forks. Calls that come later run as ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {}
+
+/// No tool process is left, and the ledger has the outcome of every call that was in flight. Answered only then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halted {
+    /// Calls in flight that were killed: those whose outcome is [`Status::Halted`]. A call that ended by itself just before is none.
+    pub calls: u32,
 }
 
 /// Ends the sandbox.

@@ -228,6 +228,7 @@ impl Driver {
                     wire::Status::Error => "error",
                     wire::Status::Timeout => "timeout",
                     wire::Status::Killed => "killed",
+                    wire::Status::Halted => "halted",
                 };
                 telemetry::ToolCalled { run: &self.name(), tool: tool.as_str(), status: word, took: Duration::from_millis(duration_ms) }
                     .emit();

@@ -16,8 +16,8 @@ use kube::{Api, Client};
 use reeve_core::Digest;
 use reeve_core::limits::{MAX_WORKSPACE_BYTES, STREAM_CHUNK_BYTES};
 use reeve_core::tool::wire::{
-    Blob, Call, Checkpoint, Checkpointed, Chunk, Fetch, Hello, Import, Imported, Lookup, Outcome, Packing, Recorded, Resolve, Resolved,
-    Shutdown, Welcome, code, method,
+    Blob, Call, Checkpoint, Checkpointed, Chunk, Fetch, Halt, Halted, Hello, Import, Imported, Lookup, Outcome, Packing, Recorded, Resolve,
+    Resolved, Shutdown, Welcome, code, method,
 };
 use rmcp::model::{ClientCapabilities, ClientConfig, ClientRequest, CustomRequest, Implementation, PingRequest, ServerResult};
 use rmcp::service::{Peer, RunningService, ServiceError};
@@ -39,6 +39,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(600);
 const CALL_MARGIN: Duration = Duration::from_secs(30);
 /// For the end of the output to arrive after the end of the connection, and the other way around.
 const DRAIN: Duration = Duration::from_millis(250);
+/// For a halt: whoever engages a kill switch is promised five seconds, and what does not answer must leave time for deleting the Pod.
+const HALT_PATIENCE: Duration = Duration::from_secs(3);
 /// Between the exec connection and us. Two chunks of its own size keep it busy.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// The server ends a session over a longer frame (2 MiB); what is around the parameters needs far less than the rest.
@@ -239,6 +241,15 @@ impl Session {
             return Err(internal(format!("expected blob {digest}, found bytes that hash to {found}")));
         }
         Ok(bytes)
+    }
+
+    /// Kills every tool process and lets the sandbox live. On Ok none is left, and each call that was in flight has its outcome: those
+    /// that were killed are counted, and answer with [`Status::Halted`](reeve_core::tool::wire::Status::Halted). May be asked again and again.
+    ///
+    /// # Errors
+    /// [`SessionError`], within three seconds. Then processes may still run, and the Pod must go.
+    pub async fn halt(&self) -> Result<Halted, SessionError> {
+        self.ask(method::HALT, &Halt {}, HALT_PATIENCE).await
     }
 
     /// Ends the sandbox: every process dies, and the Job completes. Ok too when the stream ends before the answer, as it may.

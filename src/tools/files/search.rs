@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
 
 use reeve_core::limits::MAX_FILE_BYTES;
 use regex::bytes::{Regex, RegexBuilder};
@@ -29,9 +28,9 @@ pub(crate) fn pattern(text: &str) -> Result<Regex, String> {
 
 /// The matching lines below `start`, as `path:line:text`, sorted by path. `start_path` is how the paths begin.
 ///
-/// Answers none when `deadline` has passed.
-pub(crate) fn search(start: &OwnedFd, start_path: &str, is_dir: bool, pattern: &Regex, deadline: Instant) -> Option<Answer> {
-    let mut search = Search { pattern, deadline, out: String::new(), matches: 0, skipped: 0, files: 0, late: false };
+/// Answers none when it was found to be `late`, which is asked again and again.
+pub(crate) fn search(start: &OwnedFd, start_path: &str, is_dir: bool, pattern: &Regex, late: &dyn Fn() -> bool) -> Option<Answer> {
+    let mut search = Search { pattern, is_late: late, out: String::new(), matches: 0, skipped: 0, files: 0, late: false };
     let done = if is_dir {
         let prefix = if start_path == "." { String::new() } else { format!("{start_path}/") };
         search.directory(start, &prefix, 0)
@@ -46,7 +45,7 @@ pub(crate) fn search(start: &OwnedFd, start_path: &str, is_dir: bool, pattern: &
 
 struct Search<'a> {
     pattern: &'a Regex,
-    deadline: Instant,
+    is_late: &'a dyn Fn() -> bool,
     out: String,
     matches: usize,
     /// Binary files and files that are too large.
@@ -57,7 +56,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn is_over(&mut self) -> bool {
-        self.late = self.late || Instant::now() >= self.deadline;
+        self.late = self.late || (self.is_late)();
         self.late || self.matches >= MAX_MATCHES
     }
 

@@ -23,15 +23,27 @@ const MAX_UNCOMMITTED: usize = 50;
 const MAX_CHANGED_BYTES: usize = 1024 * 1024;
 
 impl Sandbox {
-    /// Packs the commits. Blobs of the checkpoint before are gone.
+    /// Packs the commits, from the start again when a halt kills git at it. Blobs of the checkpoint before are gone.
     ///
     /// # Errors
     /// INVALID when nothing is loaded or more changed than can be named.
     pub(crate) async fn checkpoint(&self) -> Result<Checkpointed, Refusal> {
         self.require_workspace()?;
+        loop {
+            let halts = self.halts.begun();
+            let packed = self.pack().await;
+            if packed.is_ok() || !self.halts.cut_since(halts).await {
+                return packed;
+            }
+        }
+    }
+
+    async fn pack(&self) -> Result<Checkpointed, Refusal> {
         let _turn = self.git_turn.lock().await;
         scratch::clear(&self.options.ledger.join(BLOBS)).map_err(Refusal::failed("clearing blobs"))?;
         let (base_commit, head_commit) = (self.commit_of(BASE).await?, self.commit_of(MAIN).await?);
+        // A commit that was halted may have been made all the same.
+        self.set_head(&head_commit);
         let status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all"];
         let mut uncommitted: Vec<String> =
             self.git(&status).await?.names().into_iter().filter_map(|line| line.get(3..).map(str::to_owned)).collect();

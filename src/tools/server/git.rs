@@ -154,7 +154,10 @@ impl Sandbox {
         let stderr = String::from_utf8_lossy(&stderr?).into_owned();
         match report {
             Some(Report::Exited(code)) => Ok(Ran { code, stdout: stdout?, stderr }),
-            other => Err(Refusal::internal(format!("git {} did not end by itself: {other:?} {stderr}", arguments.join(" ")))),
+            other => {
+                clear_locks(&self.options.git_dir).map_err(Refusal::failed("clearing git's locks"))?;
+                Err(Refusal::internal(format!("git {} did not end by itself: {other:?} {stderr}", arguments.join(" "))))
+            }
         }
     }
 
@@ -187,6 +190,21 @@ impl Sandbox {
     pub(super) async fn commit_of(&self, reference: &str) -> Result<String, Refusal> {
         Ok(self.git(&["rev-parse", "--verify", "--end-of-options", &format!("{reference}^{{commit}}")]).await?.line())
     }
+}
+
+/// A git that was killed leaves its locks, and the next one would take them for a living one's. Whoever calls this has git's turn, and
+/// every git that had it before is dead.
+pub(super) fn clear_locks(directory: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() && entry.file_name() != "objects" {
+            clear_locks(&path)?;
+        } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "lock") {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 async fn captured(read: OwnedFd) -> Result<Vec<u8>, Refusal> {

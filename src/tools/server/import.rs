@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Sandbox;
-use super::git::{ATTRIBUTES, BASE, Given, MAIN};
+use super::git::{ATTRIBUTES, BASE, Given, MAIN, clear_locks};
 use super::perform::blocking;
 use super::scratch;
 use super::unpack::unpack;
@@ -108,7 +108,7 @@ impl Sandbox {
             State::Unpacking => self.clear_volumes().await,
             State::Loaded(mut loaded) => {
                 // A git that was cut off leaves its lock, and nobody else is there to hold it.
-                let _ = std::fs::remove_file(self.options.git_dir.join("index.lock"));
+                clear_locks(&self.options.git_dir).map_err(Refusal::failed("clearing git's locks"))?;
                 loaded.head_commit = self.commit_of(MAIN).await?;
                 *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
                 Ok(())
@@ -128,27 +128,37 @@ impl Sandbox {
         if found != digest {
             return Err(Refusal::invalid(format!("expected a workspace of digest {digest}, received {received} bytes of digest {found}")));
         }
-        let _turn = self.git_turn.lock().await;
-        self.set_state(&State::Unpacking)?;
-        self.clear_directories().await?;
-        let unpacked = match chunk.packing {
-            Packing::TarGz => self.load_tar(file, chunk.strip_components).await,
-            Packing::GitBundle => self.load_bundle(file).await,
-        };
-        let (base_commit, files) = match unpacked {
-            Ok(unpacked) => unpacked,
-            Err(refusal) => {
-                self.clear_volumes().await?;
-                return Err(refusal);
+        let (base_commit, head_commit, files) = loop {
+            let halts = self.halts.begun();
+            match self.unpack_and_commit(&file, chunk).await {
+                Ok(unpacked) => break unpacked,
+                // From the start again when a halt killed git at it.
+                Err(_) if self.halts.cut_since(halts).await => {}
+                Err(refusal) => {
+                    self.clear_volumes().await?;
+                    return Err(refusal);
+                }
             }
         };
-        let head_commit = self.commit_of(MAIN).await?;
         let loaded = Loaded { digest, bytes: received, base_commit, head_commit, files };
         self.set_state(&State::Loaded(loaded.clone()))?;
         let imported = loaded.imported();
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         let _ = std::fs::remove_file(self.options.ledger.join(STAGED));
         Ok(imported)
+    }
+
+    /// Answers the base commit, the head commit and the number of files.
+    async fn unpack_and_commit(&self, file: &File, chunk: &Import) -> Result<(String, String, u64), Refusal> {
+        let _turn = self.git_turn.lock().await;
+        self.set_state(&State::Unpacking)?;
+        self.clear_directories().await?;
+        let file = file.try_clone().map_err(Refusal::failed("sharing the staged workspace"))?;
+        let (base_commit, files) = match chunk.packing {
+            Packing::TarGz => self.load_tar(file, chunk.strip_components).await?,
+            Packing::GitBundle => self.load_bundle(file).await?,
+        };
+        Ok((base_commit, self.commit_of(MAIN).await?, files))
     }
 
     async fn load_tar(&self, mut file: File, strip_components: u32) -> Result<(String, u64), Refusal> {

@@ -4,6 +4,7 @@ mod checkpoint;
 mod commits;
 mod fence;
 mod git;
+mod halt;
 mod handles;
 mod import;
 mod ledger;
@@ -22,8 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::ServiceExt as _;
 use rmcp::transport::async_rw::AsyncRwTransport;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 
@@ -46,6 +47,7 @@ pub(crate) struct Sandbox {
     workspace: Workspace,
     git_dir: OwnedFd,
     stages: stages::Stages,
+    halts: halt::Halts,
     ledger: ledger::Ledger,
     fence: fence::Fence,
     handles: handles::Handles,
@@ -58,8 +60,8 @@ pub(crate) struct Sandbox {
 }
 
 /// The server's life, in the process that the launcher forked for it.
-pub(crate) fn run_and_exit(options: ServeOptions, launcher: Pid, line: OwnedFd) -> ! {
-    match run(options, launcher, line) {
+pub(crate) fn run_and_exit(options: ServeOptions, line: OwnedFd) -> ! {
+    match run(options, line) {
         Ok(()) => kernel::exit_now(0),
         Err(error) => {
             eprintln!("reeve tools: {error}");
@@ -68,12 +70,8 @@ pub(crate) fn run_and_exit(options: ServeOptions, launcher: Pid, line: OwnedFd) 
     }
 }
 
-fn run(options: ServeOptions, launcher: Pid, line: OwnedFd) -> Result<(), Error> {
+fn run(options: ServeOptions, line: OwnedFd) -> Result<(), Error> {
     kernel::fresh_signals();
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(Error::errno("tying the server to the launcher"))?;
-    if rustix::process::getppid() != Some(launcher) {
-        return Err(Error::ServerDied { how: "the launcher was gone first".to_owned() });
-    }
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let listener = StdListener::bind_addr(&attach::address(&options.socket)?).map_err(Error::io("listening on the socket"))?;
     listener.set_nonblocking(true).map_err(Error::io("listening on the socket"))?;
@@ -81,10 +79,12 @@ fn run(options: ServeOptions, launcher: Pid, line: OwnedFd) -> Result<(), Error>
         .map(|path| open_directory(path))
         .into_iter()
         .collect::<Result<Vec<_>, _>>()?;
+    let launcher = line.try_clone().map_err(Error::io("sharing the launcher's socket"))?;
     let sandbox = Sandbox::open(options, line)?;
     confine::restrict_server(volumes.iter().map(|volume| volume.as_fd()))?;
     confine::filter_server()?;
     drop(volumes);
+    end_with(launcher)?;
     // One thread answers, others do the work on files: a request that needs no file is answered without waking a second thread.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -92,6 +92,18 @@ fn run(options: ServeOptions, launcher: Pid, line: OwnedFd) -> Result<(), Error>
         .build()
         .map_err(Error::io("starting the runtime"))?;
     runtime.block_on(serve(Arc::new(sandbox), listener))
+}
+
+/// Ties this process's life to the launcher's end of the line. A signal at the launcher's death would not do: the launcher's domain keeps
+/// its signals from us, that one too. A thread of its own, so that it happens whatever the others are at.
+fn end_with(launcher: OwnedFd) -> Result<(), Error> {
+    let watch = move || {
+        // Nothing is asked for: a line that ended is always told of.
+        while poll(&mut [PollFd::new(&launcher, PollFlags::empty())], None).is_err() {}
+        kernel::exit_now(0)
+    };
+    let started = std::thread::Builder::new().name("launcher".to_owned()).spawn(watch);
+    started.map(drop).map_err(Error::io("watching the launcher"))
 }
 
 async fn serve(sandbox: Arc<Sandbox>, listener: StdListener) -> Result<(), Error> {
@@ -119,7 +131,7 @@ async fn serve(sandbox: Arc<Sandbox>, listener: StdListener) -> Result<(), Error
         });
     }
     sandbox.stages.shut_down().map_err(|refusal| Error::confinement("ending")(refusal.message))?;
-    // The launcher ends us.
+    // The launcher's end is ours.
     std::future::pending().await
 }
 
@@ -140,6 +152,7 @@ impl Sandbox {
             workspace: Workspace::open(&options.workspace).map_err(Error::errno(format!("opening {}", options.workspace.display())))?,
             git_dir: open_directory(&options.git_dir)?,
             stages: stages::Stages::new(line),
+            halts: halt::Halts::default(),
             ledger,
             fence: fence::Fence::open(&options.ledger).map_err(Error::io("opening the epoch"))?,
             handles: handles::Handles::new(),

@@ -24,6 +24,9 @@ use crate::refusal::Refusal;
 /// What the kernel may buffer between a tool and the server, bytes: the most that an ordinary user may ask for.
 const PIPE_BYTES: usize = 1024 * 1024;
 
+/// What the model reads of a call that was halted.
+const HALTED: &str = "killed, with everything it started: everything was to stop. What it had done so far stays";
+
 /// How a call ended, before its wall time is known.
 pub(super) struct Ended {
     pub(super) status: Status,
@@ -45,11 +48,11 @@ impl Sandbox {
     /// Does it. What goes wrong in the sandbox itself is an outcome too: the call has started, so it must have one.
     pub(crate) async fn perform(self: Arc<Sandbox>, prepared: Prepared, confinement: Confinement) -> Outcome {
         let started = Instant::now();
-        let ended = self.clone().end_of(prepared, &confinement, started).await.unwrap_or_else(|refusal| Ended {
-            status: Status::Error,
-            kept: bounded(&format!("the sandbox failed: {}", refusal.message), &confinement),
-            exit_code: None,
-            commit: None,
+        let ended = self.clone().end_of(prepared, &confinement, started).await.unwrap_or_else(|refusal| {
+            if self.halts.under_way() {
+                return Ended { status: Status::Halted, ..said(Err(HALTED.to_owned()), &confinement) };
+            }
+            said(Err(format!("the sandbox failed: {}", refusal.message)), &confinement)
         });
         Outcome {
             status: ended.status,
@@ -71,9 +74,12 @@ impl Sandbox {
             Prepared::Diff => return self.diff(confinement).await,
             Prepared::Commit { message } => return self.commit(&message, confinement).await,
             Prepared::Search { start, is_dir, pattern } => {
-                let search = move || files::search(&start.fd, &start.path, is_dir, &pattern, deadline);
+                let sandbox = self.clone();
+                let late = move || Instant::now() >= deadline || sandbox.halts.under_way();
+                let search = move || files::search(&start.fd, &start.path, is_dir, &pattern, &late);
                 match blocking(search).await? {
                     Some(answer) => answer,
+                    None if self.halts.under_way() => return Err(Refusal::internal("the search was halted")),
                     None => return Ok(Ended { status: Status::Timeout, ..said(Err("the search took too long".into()), confinement) }),
                 }
             }
@@ -118,7 +124,7 @@ impl Sandbox {
         let mut output = Output::new(confinement);
         let report = drain(read, running, &mut output).await?;
         tokio::task::spawn_blocking(move || drop(scratch));
-        Ok(told(report, output, timeout_ms))
+        Ok(told(report, output, timeout_ms, self.halts.under_way()))
     }
 
     /// The whole environment of a tool process. A fixed hash seed makes a test that depends on set order fail each time or never, so that
@@ -166,12 +172,14 @@ async fn drain(read: OwnedFd, running: Running, output: &mut Output) -> Result<O
     Ok(report)
 }
 
-fn told(report: Option<Report>, output: Output, timeout_ms: u64) -> Ended {
+fn told(report: Option<Report>, output: Output, timeout_ms: u64, halting: bool) -> Ended {
     let mut kept = output.finish();
     let (status, exit_code, suffix) = match report {
         Some(Report::Exited(code)) => (if code == 0 { Status::Ok } else { Status::Error }, Some(code), format!("exit code {code}")),
         Some(Report::Signaled(signal)) => (Status::Killed, None, format!("ended by signal {signal}")),
         Some(Report::TimedOut) => (Status::Timeout, None, format!("killed after {timeout_ms} ms, with everything it started")),
+        // A halt takes supervisor and program in one stroke; one that still said how its program ended was not its victim.
+        None if halting => (Status::Halted, None, HALTED.to_owned()),
         Some(Report::Ended) => (Status::Killed, None, "ended because the sandbox ends".to_owned()),
         Some(Report::NotStarted(why)) => (Status::Error, None, format!("not started: {why}")),
         None => (Status::Killed, None, "ended, and its supervisor with it: out of memory or processes?".to_owned()),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reeve_core::limits::CEILING_TOOL_TIMEOUT_MS;
-use reeve_core::tool::wire::{Call, Checkpoint, Fetch, Hello, Import, Lookup, Outcome, Resolve, Resolved, Shutdown, Welcome, method};
+use reeve_core::tool::wire::{Call, Checkpoint, Fetch, Halt, Hello, Import, Lookup, Outcome, Resolve, Resolved, Shutdown, Welcome, method};
 use reeve_core::tool::{Role, catalog};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode, Implementation, ListToolsResult,
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Sandbox;
+use super::halt::InFlight;
 use super::line::Ending;
 use super::perform::blocking;
 use crate::kernel;
@@ -58,6 +59,12 @@ impl Session {
                 let wanted: Fetch = read(&method, params)?;
                 let sandbox = self.sandbox.clone();
                 json(blocking(move || sandbox.fetch(&wanted)).await.and_then(|fetched| fetched))
+            }
+            method::HALT => {
+                let Halt {} = read(&method, params)?;
+                // A task of its own: it ends although this session's line is cut, or every later call would wait for its end.
+                let halting = tokio::spawn(self.sandbox.clone().halt());
+                json(halting.await.map_err(Refusal::failed("the halt's task")).and_then(|halted| halted))
             }
             method::SHUTDOWN => {
                 let Shutdown {} = read(&method, params)?;
@@ -103,6 +110,7 @@ impl Session {
     async fn call(&self, epoch: u64, call: Call) -> Result<Outcome, Refusal> {
         let Call { key, handle, confinement } = call;
         let sandbox = self.sandbox.clone();
+        let in_flight = InFlight::enter(sandbox.clone()).await;
         let (started, prepared) = {
             // While this is held no later epoch gets in: what it later finds started really is.
             let _passage = sandbox.fence.pass(epoch)?;
@@ -115,7 +123,9 @@ impl Session {
         // A task of its own: it goes on when this session's line is cut.
         let work = tokio::spawn(async move {
             let outcome = sandbox.clone().perform(prepared, confinement).await;
-            sandbox.ledger.finish(started, &outcome).map(|()| outcome)
+            let recorded = sandbox.ledger.finish(started, &outcome);
+            in_flight.ended(&outcome);
+            recorded.map(|()| outcome)
         });
         work.await.map_err(Refusal::failed("the call's task"))?
     }

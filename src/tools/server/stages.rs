@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IoSlice, Seek as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::MemfdFlags;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -18,7 +18,14 @@ use crate::refusal::Refusal;
 
 /// The line to the launcher.
 #[derive(Debug)]
-pub(crate) struct Stages(Mutex<OwnedFd>);
+pub(crate) struct Stages(Mutex<Line>);
+
+#[derive(Debug)]
+struct Line {
+    launcher: OwnedFd,
+    /// Between a halt's request and the word that everything may start again: no stage is asked for.
+    halting: bool,
+}
 
 /// A process to start.
 #[derive(Debug)]
@@ -38,11 +45,14 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Running(UnixStream);
 
 impl Stages {
-    pub(crate) fn new(line: OwnedFd) -> Stages {
-        Stages(Mutex::new(line))
+    pub(crate) fn new(launcher: OwnedFd) -> Stages {
+        Stages(Mutex::new(Line { launcher, halting: false }))
     }
 
     /// Starts a process.
+    ///
+    /// # Errors
+    /// INTERNAL when the launcher cannot be asked, and while a halt is under way.
     pub(crate) fn start(&self, start: Start<'_>) -> Result<Running, Refusal> {
         let failed = || Refusal::failed::<rustix::io::Errno>("asking the launcher for a process");
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(Refusal::failed("making a socket"))?;
@@ -64,17 +74,54 @@ impl Stages {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_REQUEST_FDS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rustix::net::sendmsg(&*line, &[IoSlice::new(&[request::START])], &mut ancillary, SendFlags::NOSIGNAL).map_err(failed())?;
+        let line = self.line();
+        if line.halting {
+            return Err(Refusal::internal("nothing starts while everything is being killed"));
+        }
+        rustix::net::sendmsg(&line.launcher, &[IoSlice::new(&[request::START])], &mut ancillary, SendFlags::NOSIGNAL).map_err(failed())?;
         drop(line);
         ours.set_nonblocking(true).map_err(Refusal::failed("making a socket"))?;
         UnixStream::from_std(ours).map(Running).map_err(Refusal::failed("making a socket"))
     }
 
+    /// Has every process killed that was ever started, and returns when the last is dead. None starts until [`Stages::resume`].
+    ///
+    /// # Errors
+    /// INTERNAL when there is no descriptor to ask with, or when the launcher is gone; then nothing starts any more.
+    pub(crate) async fn halt(&self) -> Result<(), Refusal> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(Refusal::failed("making a socket"))?;
+        ours.set_nonblocking(true).map_err(Refusal::failed("making a socket"))?;
+        let mut answer = UnixStream::from_std(ours).map_err(Refusal::failed("making a socket"))?;
+        {
+            let fds = [theirs.as_fd()];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            // Requests are taken in order: what was asked for before is killed, and nothing is asked for after.
+            let mut line = self.line();
+            rustix::net::sendmsg(&line.launcher, &[IoSlice::new(&[request::HALT])], &mut ancillary, SendFlags::NOSIGNAL)
+                .map_err(Refusal::failed("asking the launcher to halt"))?;
+            line.halting = true;
+        }
+        drop(theirs);
+        answer.read_u8().await.map(drop).map_err(Refusal::failed("waiting until every process is dead"))
+    }
+
+    /// Lets processes start again.
+    pub(crate) fn resume(&self) {
+        self.line().halting = false;
+    }
+
     /// Tells the launcher to end everything, this process included.
     pub(crate) fn shut_down(&self) -> Result<(), Refusal> {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rustix::net::send(&*line, &[request::SHUTDOWN], SendFlags::NOSIGNAL).map(drop).map_err(Refusal::failed("asking for the end"))
+        let line = self.line();
+        rustix::net::send(&line.launcher, &[request::SHUTDOWN], SendFlags::NOSIGNAL)
+            .map(drop)
+            .map_err(Refusal::failed("asking for the end"))
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -166,10 +166,12 @@ impl Shell {
                 self.push(Event::ToolResult(ended));
             }
             Step::CallTool { key, call_id, canonical, .. } => {
-                let fails = canonical.arguments["argv"][0] == "false";
-                let status = if fails { wire::Status::Error } else { wire::Status::Ok };
-                let observation =
-                    Observation::Ran { status, exit_code: Some(i32::from(fails)), output_bytes: 2, duration_ms: 1, commit: None };
+                let (status, exit_code) = match canonical.arguments["argv"][0].as_str() {
+                    Some("false") => (wire::Status::Error, Some(1)),
+                    Some("halted") => (wire::Status::Halted, None),
+                    Some(_) | None => (wire::Status::Ok, Some(0)),
+                };
+                let observation = Observation::Ran { status, exit_code, output_bytes: 2, duration_ms: 1, commit: None };
                 self.push(Event::ToolResult(ToolEnded { key, call_id, observation, content: "ok".to_owned() }));
             }
             Step::Checkpoint => {
@@ -281,6 +283,16 @@ fn a_denied_call_goes_back_to_the_model_and_the_loop_goes_on() {
     assert_eq!(shell.reason(), EndReason::Finished);
     assert_eq!(shell.state.denied, 1);
     assert_eq!(shell.last_content(), "Denied by policy: because");
+}
+
+#[test]
+fn a_halted_call_counts_as_failed_and_the_loop_goes_on() {
+    let script = vec![answer(vec![call("shell.run", json!({ "argv": ["halted"] }))]), answer(vec![finish()])];
+    let shell = Shell::new(spec(Role::Coder), script).run();
+    assert_eq!(shell.reason(), EndReason::Finished);
+    assert!(shell.state.steps[0].calls[0].ends_with("halted"), "{:?}", shell.state.steps);
+    let reflection = shell.rows.iter().find_map(|(_, event)| if let Event::Reflect(reflection) = event { Some(reflection) } else { None });
+    assert_eq!(reflection.map(|reflection| (reflection.succeeded, reflection.failed)), Some((0, 1)));
 }
 
 #[test]

@@ -136,6 +136,7 @@ async fn each_request_has_its_answer() {
         method::LOOKUP => answer(Recorded::Unknown),
         method::CHECKPOINT => answer(&checkpointed_there),
         method::FETCH => answer(Chunk { data: STANDARD.encode("patch") }),
+        method::HALT => answer(Halted { calls: 2 }),
         method::SHUTDOWN => Some(Ok(Value::Null)),
         _ => refuse(-1, method),
     });
@@ -149,6 +150,8 @@ async fn each_request_has_its_answer() {
     assert_eq!(session.lookup(&Lookup { key: "k".to_owned(), wait_ms: 5 }).await, Ok(Recorded::Unknown));
     assert_eq!(session.checkpoint().await, Ok(checkpointed));
     assert_eq!(session.fetch_blob(&blob).await, Ok(b"patch".to_vec()));
+    assert_eq!(session.halt().await, Ok(Halted { calls: 2 }));
+    assert_eq!(line.asked(method::HALT), [json!({})]);
     assert_eq!(session.ping().await, Ok(()));
     assert_eq!(session.shutdown().await, Ok(()));
 }
@@ -287,6 +290,31 @@ async fn a_sandbox_that_does_not_answer_is_waited_for_somewhat_longer_than_the_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_halt_that_is_not_answered_fails_while_there_is_time_for_other_means() {
+    let mut line = Line::new(|method, _| if method == method::HELLO { welcome() } else { None });
+    let (session, _) = line.open().await.unwrap();
+    let started = Instant::now();
+    assert_eq!(session.halt().await, Err(SessionError::Timeout));
+    assert!(started.elapsed() < Duration::from_millis(3_500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_halt_is_answered_while_a_call_is_in_flight() {
+    let mut line = Line::new(|method, _| match method {
+        method::HELLO => welcome(),
+        method::HALT => answer(Halted { calls: 1 }),
+        _ => None,
+    });
+    let (session, _) = line.open().await.unwrap();
+    let call = call();
+    tokio::select! {
+        answered = session.call(&call) => panic!("{answered:?}"),
+        halted = session.halt() => assert_eq!(halted, Ok(Halted { calls: 1 })),
+    }
+    assert_eq!(session.ping().await, Ok(()), "the stream lives on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_says_nothing_or_nonsense_is_not_waited_for_forever() {
     let (near, far) = tokio::io::duplex(BUFFER_BYTES);
     let (output, input) = split(near);
@@ -357,6 +385,7 @@ fn no_answer_is_mangled_on_its_way() {
             bundle: blob
         }),
         json!(Chunk { data: String::new() }),
+        json!(Halted { calls: 0 }),
     ];
     for answer in answers {
         let read: ServerResult = serde_json::from_value(answer.clone()).unwrap();

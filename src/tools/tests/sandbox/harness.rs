@@ -14,8 +14,8 @@ use base64::Engine as _;
 use reeve_core::Digest;
 use reeve_core::tool::ToolName;
 use reeve_core::tool::wire::{
-    Call, Checkpoint, Checkpointed, Chunk, Confinement, Fetch, Hello, Import, Imported, Lookup, Network, Outcome, Packing, Recorded,
-    Resolve, Resolved, Welcome, method,
+    Call, Checkpoint, Checkpointed, Chunk, Confinement, Fetch, Halt, Halted, Hello, Import, Imported, Lookup, Network, Outcome, Packing,
+    Recorded, Resolve, Resolved, Welcome, method,
 };
 use rmcp::model::{ClientRequest, CustomRequest, ServerResult};
 use rmcp::service::RunningService;
@@ -32,7 +32,8 @@ const UIDS: std::ops::Range<u32> = 1_000_000..3_000_000;
 
 /// A sandbox that runs.
 pub(crate) struct Sandbox {
-    uid: u32,
+    pub(crate) uid: u32,
+    namespace: bool,
     pub(crate) root: TempDir,
     pub(crate) server: Child,
 }
@@ -59,13 +60,25 @@ fn example() -> PathBuf {
     test.parent().unwrap().parent().unwrap().join("examples/tools")
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 impl Sandbox {
     /// Volumes and a server, with nothing loaded.
     pub(crate) async fn empty() -> Sandbox {
+        Sandbox::served(is_root()).await
+    }
+
+    /// The same where the launcher is not PID 1, but a process among the machine's others.
+    pub(crate) async fn outside_a_namespace() -> (Sandbox, Session) {
+        let sandbox = Sandbox::served(false).await;
+        let session = sandbox.session(1).await;
+        session.import(&tar_gz(&[]), Packing::TarGz).await.unwrap();
+        (sandbox, session)
+    }
+
+    async fn served(namespace: bool) -> Sandbox {
         static SANDBOXES: AtomicU64 = AtomicU64::new(0);
         let number = u64::from(std::process::id()) * 64 + SANDBOXES.fetch_add(1, Ordering::Relaxed);
         let uid = UIDS.start + u32::try_from(number % UIDS.len() as u64).unwrap();
@@ -81,8 +94,8 @@ impl Sandbox {
         let binary = root.path().join("bin/reeve");
         let installed = Command::new(example()).arg("install").arg(&binary).status().await.unwrap();
         assert!(installed.success());
-        let server = serve(root.path(), uid);
-        Sandbox { uid, root, server }
+        let server = serve(root.path(), uid, namespace);
+        Sandbox { uid, namespace, root, server }
     }
 
     /// A sandbox whose workspace holds these files.
@@ -101,7 +114,7 @@ impl Sandbox {
 
     fn kill_launcher(&self) {
         let Some(outer) = self.server.id() else { return };
-        let launchers = if is_root() { children(outer) } else { vec![outer.cast_signed()] };
+        let launchers = if self.namespace { children(outer) } else { vec![outer.cast_signed()] };
         for pid in launchers {
             let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL);
         }
@@ -109,11 +122,34 @@ impl Sandbox {
 
     /// Starts a server again, on the same volumes.
     pub(crate) fn restart(&mut self) {
-        self.server = serve(self.root.path(), self.uid);
+        self.server = serve(self.root.path(), self.uid, self.namespace);
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.root.path().join(below)
+    }
+
+    /// The launcher's id, as seen from outside.
+    pub(crate) fn launcher(&self) -> i32 {
+        let outer = self.server.id().unwrap();
+        if self.namespace { children(outer)[0] } else { outer.cast_signed() }
+    }
+
+    /// Every process of the sandbox but for the launcher and the server, as seen from outside; dead ones that nobody collected too.
+    /// Found by its user, so that one that got away from the launcher is found as well.
+    pub(crate) fn tool_processes(&self) -> Vec<i32> {
+        let launcher = self.launcher();
+        let server = children(launcher)[0];
+        if !is_root() {
+            return descendants(launcher).into_iter().filter(|pid| *pid != server).collect();
+        }
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<i32>().ok()?, entry)))
+            .filter(|(pid, entry)| ![launcher, server].contains(pid) && has_uid(&entry.path(), self.uid))
+            .map(|(pid, _)| pid)
+            .collect()
     }
 
     /// A session after its hello.
@@ -153,9 +189,20 @@ pub(crate) fn children(pid: impl std::fmt::Display) -> Vec<i32> {
     text.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-fn serve(root: &Path, uid: u32) -> Child {
+fn descendants(pid: i32) -> Vec<i32> {
+    children(pid).into_iter().flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+}
+
+/// Whether a process has this real uid. Its directory's owner does not tell: it is root's while the process is not dumpable.
+fn has_uid(process: &Path, uid: u32) -> bool {
+    let status = std::fs::read(process.join("status")).unwrap_or_default();
+    let wanted = format!("\nUid:\t{uid}\t");
+    status.windows(wanted.len()).any(|window| window == wanted.as_bytes())
+}
+
+fn serve(root: &Path, uid: u32, namespace: bool) -> Child {
     let binary = root.join("bin/reeve");
-    let mut command = if is_root() {
+    let mut command = if namespace {
         let mut command = Command::new("unshare");
         command.args([
             "--pid",
@@ -170,9 +217,20 @@ fn serve(root: &Path, uid: u32) -> Child {
         command.args([format!("--reuid={uid}"), format!("--regid={uid}")]).arg(&binary);
         command
     } else {
-        Command::new(&binary)
+        as_user(uid, &binary)
     };
     command.arg("serve").arg(root).arg(RUN).kill_on_drop(true).spawn().unwrap()
+}
+
+/// A program as a sandbox's user, if this may become that.
+pub(crate) fn as_user(uid: u32, program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig=KILL", "--clear-groups", "--bounding-set=-all"]);
+    command.args([format!("--reuid={uid}"), format!("--regid={uid}")]).arg(program);
+    command
 }
 
 impl Session {
@@ -248,6 +306,10 @@ impl Session {
 
     pub(crate) async fn lookup(&self, key: &str, wait_ms: u64) -> Answer<Recorded> {
         self.request(method::LOOKUP, Lookup { key: key.to_owned(), wait_ms }).await
+    }
+
+    pub(crate) async fn halt(&self) -> Answer<Halted> {
+        self.request(method::HALT, Halt {}).await
     }
 
     pub(crate) async fn checkpoint(&self) -> Checkpointed {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod escape;
+mod halt;
 mod harness;
 mod protocol;
 mod tools;
