@@ -1,5 +1,6 @@
 //! The chart, by real Helm. `hack/test` has installed it, by way of an older one, before these run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Output;
 
@@ -48,14 +49,44 @@ async fn a_value_that_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn the_mutating_policy_comes_only_where_the_server_has_it() {
+async fn mutating_policies_come_only_where_the_server_has_them() {
     let with = ["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];
     let (old, new) = (rendered(&[]).await, rendered(&with).await);
     assert_eq!(of_kind(&old, "MutatingAdmissionPolicy").count(), 0);
-    assert_eq!((of_kind(&new, "MutatingAdmissionPolicy").count(), of_kind(&new, "MutatingAdmissionPolicyBinding").count()), (1, 1));
-    assert!(of_kind(&old, "ValidatingAdmissionPolicy").count() >= 4, "what proves who asked is there on every server");
-    let bindings = |objects: &[Value]| of_kind(objects, "ValidatingAdmissionPolicyBinding").count();
-    assert_eq!(bindings(&old), of_kind(&old, "ValidatingAdmissionPolicy").count());
+    assert_eq!(of_kind(&new, "MutatingAdmissionPolicy").count(), 2);
+    assert_eq!(of_kind(&old, "ValidatingAdmissionPolicy").count(), 7, "what proves who asked and who voted is there on every server");
+    for objects in [&old, &new] {
+        for kind in ["ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"] {
+            assert_eq!(names(objects, &format!("{kind}Binding")), names(objects, kind), "each policy is bound, under its own name");
+        }
+    }
+}
+
+fn names<'a>(objects: &'a [Value], kind: &'a str) -> BTreeSet<&'a str> {
+    of_kind(objects, kind).map(|object| object["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_operator_may_read_each_admission_policy_and_change_none() {
+    let objects = rendered(&["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"]).await;
+    let mut readable = BTreeSet::new();
+    for role in of_kind(&objects, "ClusterRole") {
+        for rule in role["rules"].as_array().unwrap().iter().filter(|rule| rule["apiGroups"][0] == "admissionregistration.k8s.io") {
+            assert_eq!(rule["verbs"], json!(["get"]), "{role}");
+            for resource in rule["resources"].as_array().unwrap() {
+                let names = rule["resourceNames"].as_array().unwrap().iter();
+                readable.extend(names.map(|name| format!("{} {}", resource.as_str().unwrap(), name.as_str().unwrap())));
+            }
+        }
+    }
+    let mut there = BTreeSet::new();
+    for (kind, resource) in
+        [("ValidatingAdmissionPolicy", "validatingadmissionpolic"), ("MutatingAdmissionPolicy", "mutatingadmissionpolic")]
+    {
+        there.extend(names(&objects, kind).into_iter().map(|name| format!("{resource}ies {name}")));
+        there.extend(names(&objects, &format!("{kind}Binding")).into_iter().map(|name| format!("{resource}ybindings {name}")));
+    }
+    assert_eq!(readable, there);
 }
 
 #[tokio::test]
@@ -79,7 +110,8 @@ async fn in_named_namespaces_the_operator_has_no_right_elsewhere() {
     let objects = rendered(&["--set", "watchNamespaces={team-a,team-b}", "--set", "secretNamespaces={team-a}"]).await;
     let bound: Vec<&Value> =
         of_kind(&objects, "ClusterRoleBinding").filter(|binding| !binding["metadata"]["annotations"]["helm.sh/hook"].is_string()).collect();
-    assert!(bound.is_empty(), "{bound:?}");
+    let bound: Vec<&Value> = bound.into_iter().map(|binding| &binding["roleRef"]["name"]).collect();
+    assert_eq!(bound, ["reeve-admission"], "but to read its admission policies, which are in no namespace");
     let namespaces: Vec<&str> = of_kind(&objects, "RoleBinding").filter_map(|binding| binding["metadata"]["namespace"].as_str()).collect();
     assert!(namespaces.contains(&"team-a") && namespaces.contains(&"team-b") && namespaces.contains(&"reeve-system"), "{namespaces:?}");
     let everywhere = rendered(&[]).await;
@@ -91,6 +123,25 @@ async fn in_named_namespaces_the_operator_has_no_right_elsewhere() {
         let wild = role["rules"].as_array().into_iter().flatten().any(|rule| rule.to_string().contains("\"*\""));
         assert!(!wild, "{} has a wildcard", role["metadata"]["name"]);
     }
+}
+
+#[tokio::test]
+async fn turning_a_key_is_given_on_purpose() {
+    let objects = rendered(&[]).await;
+    let holders = |verb: &str| -> Vec<&str> {
+        let turns = |role: &&Value| role["rules"].as_array().into_iter().flatten().any(|rule| rule["verbs"].to_string().contains(verb));
+        ["ClusterRole", "Role"]
+            .into_iter()
+            .flat_map(|kind| of_kind(&objects, kind))
+            .filter(turns)
+            .map(|role| role["metadata"]["name"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(holders("approve"), ["reeve-approver"]);
+    assert_eq!((holders("raise"), holders("release")), (vec!["reeve-admin"], vec!["reeve-admin"]));
+    let approver = of_kind(&objects, "ClusterRole").find(|role| role["metadata"]["name"] == "reeve-approver").unwrap();
+    let labels = approver["metadata"]["labels"].to_string();
+    assert!(!labels.contains("aggregate-to"), "nobody approves by being an editor or an admin: {labels}");
 }
 
 #[tokio::test]
@@ -116,6 +167,14 @@ async fn the_operators_rights_are_no_more_than_the_runs_of_these_tests_need() {
             ("delete", "agentruns.reeve.dev"),
             ("create", "rolebindings"),
             ("patch", "policysets.reeve.dev"),
+            ("update", "approvals.reeve.dev"),
+            ("approve", "approvals.reeve.dev"),
+            ("create", "riskbudgets.reeve.dev"),
+            ("patch", "riskbudgets.reeve.dev"),
+            ("raise", "riskbudgets.reeve.dev"),
+            ("create", "killswitches.reeve.dev"),
+            ("patch", "killswitches.reeve.dev"),
+            ("release", "killswitches.reeve.dev"),
             ("update", "jobs"),
         ] {
             let output = run_to_end(Command::new("kubectl").args([

@@ -21,6 +21,20 @@
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "reeve.serviceAccount" . }}
 {{- end -}}
 
+{{- /* Who deletes for Kubernetes itself: what has lost its owner, and what is in a namespace that goes away. */ -}}
+{{- define "reeve.janitors" -}}
+['system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:namespace-controller']
+{{- end -}}
+
+{{- /* The admission policies, by what comes after the release's full name; each has a binding of its own name. */ -}}
+{{- define "reeve.validatingPolicies" -}}
+[requester, goal-runs, status, secret-refs, approvals, budgets, killswitches]
+{{- end -}}
+
+{{- define "reeve.mutatingPolicies" -}}
+[requester, approval-decision]
+{{- end -}}
+
 {{- define "reeve.image" -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}

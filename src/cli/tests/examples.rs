@@ -8,11 +8,19 @@ use reeve_api::PolicySetSpec;
 use reeve_core::policy::{CompiledSet, check_cases};
 use serde_json::Value;
 
-/// Fields that no example shows as written by a person: the API server writes the one, the operator the others.
-const NOT_BY_PEOPLE: [&str; 5] = [
+/// Fields that no example shows as written by a person: the API server writes the one, the operator the others. Votes are people's, and come
+/// when the Approval is there.
+const NOT_BY_PEOPLE: [&str; 12] = [
     "AgentRun requestedBy",
     "AgentRun goalRef.name",
+    "AgentRun merge.artifacts.bytes",
+    "AgentRun merge.artifacts.digest",
+    "AgentRun merge.artifacts.name",
+    "AgentRun merge.baseCommit",
+    "AgentRun merge.headCommit",
     "AgentRun workspace.artifact.digest",
+    "Approval decision",
+    "Approval votes",
     "Goal requestedBy",
     "Goal workspace.artifact.digest",
 ];
