@@ -103,14 +103,8 @@ impl Driver {
         if !matches!(self.log.state().sandbox, Sandbox::Ready(_)) {
             return Ok(());
         }
-        let halted = tokio::time::timeout(HALT_PATIENCE, async {
-            match self.ensure_attached().await? {
-                None => Ok(None),
-                Some(gone) => Ok(Some(gone)),
-            }
-        })
-        .await;
-        let lost = match halted {
+        let attached = tokio::time::timeout(HALT_PATIENCE, self.ensure_attached()).await;
+        let lost = match attached {
             Ok(Ok(Some((reason, message)))) => return self.lost(reason, message).await,
             Ok(Ok(None)) => match &self.attached {
                 Some(attached) => match tokio::time::timeout(HALT_PATIENCE, attached.session.halt()).await {
