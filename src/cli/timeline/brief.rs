@@ -1,7 +1,10 @@
 //! What an event says, in one line.
 
 use reeve_core::Digest;
-use reeve_core::journal::{Event, ModelAnswered, Observation, Row, ToolAsked, Verdict};
+use reeve_core::budget::{Amounts, Dimension, Limits, usd};
+use reeve_core::journal::{
+    ApprovalAsked, ApprovalVote, Cause, Event, ModelAnswered, Observation, Resumption, Row, Suspension, ToolAsked, Verdict,
+};
 use reeve_core::tool::wire;
 
 use super::text::one_line;
@@ -33,8 +36,9 @@ fn say(event: &Event) -> String {
         Event::ToolRequested(asked) => say_call(asked),
         Event::PolicyDecision(judgement) => {
             let verdict = match judgement.verdict {
-                Verdict::Allow => "Allow",
-                Verdict::Deny => "Deny",
+                Verdict::Allow => "Allow".to_owned(),
+                Verdict::Ask { human } => format!("Ask {human}"),
+                Verdict::Deny => "Deny".to_owned(),
             };
             let by = if judgement.determining.is_empty() { String::new() } else { format!(" by {}", judgement.determining.join(", ")) };
             let shadow = if judgement.shadow.is_empty() { String::new() } else { format!(" (shadow: {})", judgement.shadow.join("; ")) };
@@ -57,8 +61,34 @@ fn say(event: &Event) -> String {
             let changed = workspace.changed.len();
             format!("{} from {}, {changed} files changed", commit(&workspace.head_commit), commit(&workspace.base_commit))
         }
-        Event::RunSuspended {} => "a person stopped it".to_owned(),
-        Event::RunResumed {} => "a person let it go on".to_owned(),
+        Event::ApprovalRequested(asked) => {
+            let ApprovalAsked { name, action, digest, quorum, requested_by, expires_at, .. } = &**asked;
+            let people = if *quorum == 1 { "1 person".to_owned() } else { format!("{quorum} people") };
+            format!("{name}: {action} {}, asked by {requested_by}, needs {people} until {expires_at}", short(digest))
+        }
+        Event::ApprovalCreated(created) => format!("{} can be voted on, held by {} admission objects", created.name, created.admission.len()),
+        Event::ApprovalVote(vote) => say_vote(vote),
+        Event::ApprovalSettled(settled) => format!("{} {}: {}", settled.name, settled.phase.as_str(), settled.message),
+        Event::ApprovalConsumed(used) => format!("{} used for {}, approved by {}", used.name, short(&used.digest), used.by.join(", ")),
+        Event::BudgetReserved(held) => format!("{} holds {}", held.account, amounts(&held.amounts)),
+        Event::BudgetSettled(spent) => {
+            let how = if spent.in_full { ", in full: what was spent is not known" } else { "" };
+            format!("{} spent {}{how}", spent.account, amounts(&spent.used))
+        }
+        Event::BudgetLimited(limited) => match &limited.limits {
+            Some(limits) => format!("{} is limited to {}", limited.account, say_limits(limits)),
+            None => format!("{} was deleted: nothing may be spent from it", limited.account),
+        },
+        Event::Kill(seen) => {
+            let how = if seen.engaged { "engaged" } else { "released" };
+            format!("{}/{} {how}: {}", seen.namespace, seen.name, seen.reason)
+        }
+        Event::RunSuspended(Suspension { cause, message }) => say_cause(*cause, "a person stopped it", message),
+        Event::RunResumed(Resumption { cause }) => match cause {
+            Cause::Spec => "a person let it go on".to_owned(),
+            Cause::KillSwitch => "no kill switch stops it".to_owned(),
+            Cause::Budget => "its budget has enough left".to_owned(),
+        },
         Event::RunFinished(finished) => {
             let how = if finished.succeeded { "Succeeded" } else { "Failed" };
             format!("{how} {}: {}", finished.reason.as_str(), finished.message)
@@ -77,7 +107,7 @@ fn say_answer(answered: &ModelAnswered) -> String {
             let calls: Vec<&str> = response.tool_calls.iter().map(|call| call.name.as_str()).collect();
             format!("calls {} ({tokens})", calls.join(", "))
         }
-        ModelAnswered::Failure { failure, message, attempts } => format!("{} after {attempts} tries: {message}", failure.as_str()),
+        ModelAnswered::Failure { failure, message, attempts, sent: _ } => format!("{} after {attempts} tries: {message}", failure.as_str()),
     }
 }
 
@@ -110,6 +140,43 @@ fn say_observation(observation: &Observation) -> String {
         Observation::Unknown => "unknown whether it ran".to_owned(),
         Observation::Answered => "answered".to_owned(),
         Observation::Refused => "refused".to_owned(),
+    }
+}
+
+/// Whose it is stands in the column of actors, and on a narrow line before this.
+fn say_vote(vote: &ApprovalVote) -> String {
+    let reason = vote.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let refused = vote.refused.as_ref().map_or_else(String::new, |why| format!(" (does not count: {why})"));
+    format!("{}{refused}{reason}", vote.verdict.as_str())
+}
+
+fn say_cause(cause: Cause, by_spec: &str, message: &str) -> String {
+    match (cause, message) {
+        (Cause::Spec, "") => by_spec.to_owned(),
+        (Cause::Spec, why) => format!("{by_spec}: {why}"),
+        (Cause::KillSwitch | Cause::Budget, "") => cause.as_str().to_owned(),
+        (Cause::KillSwitch | Cause::Budget, why) => format!("{}: {why}", cause.as_str()),
+    }
+}
+
+/// What there is some of.
+fn amounts(amounts: &Amounts) -> String {
+    let some = Dimension::ALL.into_iter().filter(|dimension| amounts.of(*dimension) > 0);
+    let shown: Vec<String> = some.map(|dimension| amount(dimension, amounts.of(dimension))).collect();
+    if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") }
+}
+
+fn say_limits(limits: &Limits) -> String {
+    let limited = Dimension::ALL.into_iter().filter_map(|dimension| Some(amount(dimension, limits.of_dimension(dimension)?)));
+    limited.collect::<Vec<_>>().join(", ")
+}
+
+fn amount(dimension: Dimension, amount: u64) -> String {
+    match dimension {
+        Dimension::Tokens => format!("{amount} tokens"),
+        Dimension::CostMicroUsd => format!("{} USD", usd(amount)),
+        Dimension::ToolCalls => format!("{amount} tool calls"),
+        Dimension::RuntimeMs => format!("{amount} ms"),
     }
 }
 

@@ -42,7 +42,7 @@ impl Sandbox {
                 let canonical = canonical(tool, &arguments, vec![touched(".", false)])?;
                 Ok((canonical, Prepared::Commit { message: arguments.message }))
             }
-            ToolName::Ask | ToolName::Finish => {
+            ToolName::Ask | ToolName::Finish | ToolName::Merge => {
                 self.schemas.read::<Value>(tool, arguments).and(Err(Refusal::invalid("not a tool of the sandbox")))
             }
         }
