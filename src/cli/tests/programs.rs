@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
-use reeve_core::journal::{Actor, Epoch, Event, Row, RowDraft, Stream};
+use reeve_core::journal::{Actor, Epoch, Event, Resumption, Row, RowDraft, Stream, Suspension};
 use reeve_store::Journal;
 use serde_json::Value;
 
@@ -39,8 +39,8 @@ fn journal(directory: &Path) -> Vec<Row> {
         let thought = Event::ThoughtSummary { text: "I look \u{1b}[2J at the tests.".to_owned() };
         let drafts = vec![
             draft(&thought, &Actor::Model),
-            draft(&Event::RunSuspended {}, &Actor::Person("alice".to_owned())),
-            draft(&Event::RunResumed {}, &Actor::Person("alice".to_owned())),
+            draft(&Event::RunSuspended(Suspension::default()), &Actor::Person("alice".to_owned())),
+            draft(&Event::RunResumed(Resumption::default()), &Actor::Person("alice".to_owned())),
         ];
         journal.append(Epoch(1), &run, None, drafts).await.unwrap();
         let other = vec![draft(&Event::CheckpointRequested { step: 1 }, &Actor::Operator)];
@@ -161,9 +161,9 @@ fn a_reader_that_leaves_early_is_no_error() {
 #[test]
 fn the_crds_are_printed_as_they_are_generated() {
     let printed = stdout(&reeve(&["crds", "print"]));
-    assert_eq!(printed.matches("kind: CustomResourceDefinition").count(), 5);
+    assert_eq!(printed.matches("kind: CustomResourceDefinition").count(), 8);
     let list: Value = serde_json::from_slice(&reeve(&["crds", "print", "-o", "json"]).stdout).unwrap();
-    assert_eq!(list["items"].as_array().unwrap().len(), 5);
+    assert_eq!(list["items"].as_array().unwrap().len(), 8);
 }
 
 #[test]

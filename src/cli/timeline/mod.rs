@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
     use reeve_core::Digest;
-    use reeve_core::journal::{Actor, Epoch, Event, RowDraft, Seq, Stream};
+    use reeve_core::journal::{Actor, Epoch, Event, RowDraft, Seq, Stream, Suspension};
 
     fn row(event: &Event, actor: &Actor) -> Row {
         let at = "2026-01-31T14:03:07.512345Z".parse().unwrap();
@@ -194,14 +194,14 @@ mod tests {
 
     #[test]
     fn a_narrow_line_still_names_the_person() {
-        let row = row(&Event::RunSuspended {}, &Actor::Person("alice".to_owned()));
+        let row = row(&Event::RunSuspended(Suspension::default()), &Actor::Person("alice".to_owned()));
         let narrow = Layout { width: Some(90), colours: false }.line(&row);
         assert_eq!(narrow, "14:03:07     3  Lifecycle  run.suspended         person:alice: a person stopped it");
     }
 
     #[test]
     fn colours_are_for_terminals() {
-        let row = row(&Event::RunSuspended {}, &Actor::Person("alice".to_owned()));
+        let row = row(&Event::RunSuspended(Suspension::default()), &Actor::Person("alice".to_owned()));
         assert!(!Layout { width: None, colours: false }.line(&row).contains('\x1b'));
         assert!(Layout { width: None, colours: true }.line(&row).contains("\x1b[1m"));
     }
