@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use futures::stream;
 use reeve_core::Digest;
-use reeve_core::journal::{Row, Seq, Stream};
+use reeve_core::journal::{Epoch, Row, Seq, Stream};
 use reeve_store::{Artifacts, Journal, StoreError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Rows of one answer. A run of 50 steps has some 300; the caller asks on from where it stands.
@@ -37,6 +37,7 @@ struct Kept {
 pub(super) fn routes(journal: Journal, artifacts: Artifacts) -> Router {
     Router::new()
         .route("/namespaces/{namespace}/runs/{name}/journal", get(rows))
+        .route("/journal/health", get(health))
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Kept { journal, artifacts, places: Arc::new(Semaphore::new(MAX_ANSWERS)) })
 }
@@ -85,6 +86,32 @@ fn lines(rows: &[Row]) -> serde_json::Result<Vec<u8>> {
         text.push(b'\n');
     }
     Ok(text)
+}
+
+/// How the journal stands: what `kubectl reeve doctor` shows.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    rows: u64,
+    /// Hash of the last row.
+    head: Option<Digest>,
+    epoch: Epoch,
+    open_reservations: usize,
+}
+
+async fn health(State(kept): State<Kept>) -> Result<Json<Health>, Refused> {
+    let _place = kept.place()?;
+    let last = kept.journal.last().await?;
+    let mut open_reservations = 0;
+    for (account, _) in kept.journal.balances().await? {
+        open_reservations += kept.journal.open_reservations(&account).await?.len();
+    }
+    Ok(Json(Health {
+        rows: last.as_ref().map_or(0, |row| row.gseq),
+        head: last.map(|row| row.hash),
+        epoch: kept.journal.highest_epoch().await?,
+        open_reservations,
+    }))
 }
 
 async fn artifact(State(kept): State<Kept>, Path(digest): Path<String>) -> Result<Response, Refused> {
