@@ -14,6 +14,7 @@ mod completion;
 mod crds;
 mod exit;
 mod generate;
+mod govern;
 mod journal;
 mod operator;
 mod output;

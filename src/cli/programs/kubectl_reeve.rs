@@ -3,16 +3,18 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use reeve_api::VoteVerdict;
 
 use crate::artifact::GetArtifact;
 use crate::cluster::Connection;
 use crate::completion::Completion;
 use crate::exit;
+use crate::govern::{Approvals, Ballot, EXAMPLES_APPROVE, EXAMPLES_DENY};
 use crate::trace::Trace;
 
-/// Reeve from kubectl: what a run did, and what a Goal left
+/// Reeve from kubectl: what waits for you, what may be spent, what a run did, and what a Goal left
 #[derive(Parser, Debug)]
-#[command(name = "kubectl-reeve", bin_name = "kubectl reeve", version, arg_required_else_help = true)]
+#[command(name = "kubectl-reeve", bin_name = "kubectl reeve", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct KubectlReeve {
     #[command(flatten)]
     connection: Connection,
@@ -20,8 +22,19 @@ struct KubectlReeve {
     command: Command,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the answer is no (a refusal, a vote that does not count, a wait that ran out, a FAIL); \
+                          2 it could not be tried (a bad argument, no cluster).";
+
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Lists what waits for people
+    Approvals(Approvals),
+    /// Votes that something may be done, after showing it
+    #[command(after_help = EXAMPLES_APPROVE)]
+    Approve(Ballot),
+    /// Votes that something may not be done
+    #[command(after_help = EXAMPLES_DENY)]
+    Deny(Ballot),
     /// Shows a run's journal as a timeline
     Trace(Trace),
     /// Fetches what a Goal left, and verifies its digest
@@ -35,6 +48,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let KubectlReeve { connection, command } = KubectlReeve::parse();
     exit::end(match command {
+        Command::Approvals(approvals) => exit::block_on(approvals.run(&connection)),
+        Command::Approve(ballot) => exit::block_on(ballot.run(&connection, VoteVerdict::Approve)),
+        Command::Deny(ballot) => exit::block_on(ballot.run(&connection, VoteVerdict::Deny)),
         Command::Trace(trace) => exit::block_on(trace.run(&connection)),
         Command::Artifact(artifact) => exit::block_on(artifact.run(&connection)),
         Command::Completion(completion) => completion.run(KubectlReeve::command(), "kubectl-reeve"),

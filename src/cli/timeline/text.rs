@@ -14,6 +14,22 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
+/// Lines as they are, but what cannot be seen, moves the cursor or turns the direction of text is written out (`\u{202e}`): for what people
+/// decide on, where nothing may be hidden and nothing dropped.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = is_dangerous(c)
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+        if hidden && c != '\n' && c != '\t' {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Escape sequences move the cursor and set titles; bidirectional controls make text read other than it is.
 fn is_dangerous(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -56,6 +72,11 @@ mod tests {
         let line = one_line("a\x1b]0;owned\x07b\r\n\tc\u{9b}2Jd\u{202e}e");
         assert_eq!(line, "a ]0;owned b c 2Jd e");
         assert!(!line.chars().any(is_dangerous));
+    }
+
+    #[test]
+    fn what_people_decide_on_hides_nothing() {
+        assert_eq!(visible("+a\tb\n+c\u{202e}d\u{200b}\x1b[2K\r\n"), "+a\tb\n+c\\u{202e}d\\u{200b}\\u{1b}[2K\\u{d}\n");
     }
 
     #[test]
