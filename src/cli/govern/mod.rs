@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::cluster::refused;
 use crate::exit::Failure;
 
-pub(crate) use approvals::Approvals;
+pub(crate) use approvals::{Approvals, is_open};
 pub(crate) use approve::{Ballot, EXAMPLES_APPROVE, EXAMPLES_DENY};
 
 /// Between two looks at an object while waiting: what a person sees as at once.
