@@ -6,6 +6,7 @@
 mod ago;
 mod approvals;
 mod approve;
+mod budget;
 
 use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
@@ -22,6 +23,7 @@ use crate::exit::Failure;
 
 pub(crate) use approvals::{Approvals, is_open};
 pub(crate) use approve::{Ballot, EXAMPLES_APPROVE, EXAMPLES_DENY};
+pub(crate) use budget::Budget;
 
 /// Between two looks at an object while waiting: what a person sees as at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

@@ -9,7 +9,7 @@ use crate::artifact::GetArtifact;
 use crate::cluster::Connection;
 use crate::completion::Completion;
 use crate::exit;
-use crate::govern::{Approvals, Ballot, EXAMPLES_APPROVE, EXAMPLES_DENY};
+use crate::govern::{Approvals, Ballot, Budget, EXAMPLES_APPROVE, EXAMPLES_DENY};
 use crate::trace::Trace;
 
 /// Reeve from kubectl: what waits for you, what may be spent, what a run did, and what a Goal left
@@ -35,6 +35,8 @@ enum Command {
     /// Votes that something may not be done
     #[command(after_help = EXAMPLES_DENY)]
     Deny(Ballot),
+    /// Shows what may be spent, or raises it
+    Budget(Box<Budget>),
     /// Shows a run's journal as a timeline
     Trace(Trace),
     /// Fetches what a Goal left, and verifies its digest
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Approvals(approvals) => exit::block_on(approvals.run(&connection)),
         Command::Approve(ballot) => exit::block_on(ballot.run(&connection, VoteVerdict::Approve)),
         Command::Deny(ballot) => exit::block_on(ballot.run(&connection, VoteVerdict::Deny)),
+        Command::Budget(budget) => exit::block_on(budget.run(&connection)),
         Command::Trace(trace) => exit::block_on(trace.run(&connection)),
         Command::Artifact(artifact) => exit::block_on(artifact.run(&connection)),
         Command::Completion(completion) => completion.run(KubectlReeve::command(), "kubectl-reeve"),
