@@ -64,13 +64,24 @@ pub(crate) enum ReadError {
     Ambiguous(String),
 }
 
+impl Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ReadError::Refused { status, words } => write!(f, "{words} ({})", status.as_u16()),
+            ReadError::Broken(why) | ReadError::Ambiguous(why) => f.write_str(why),
+        }
+    }
+}
+
 impl ReadError {
     /// As the end of a program that was doing this.
     pub(crate) fn failure(self, doing: impl Display) -> Failure {
-        match self {
-            ReadError::Refused { status, words } => Failure::no(format!("{doing}: {words} ({})", status.as_u16())),
-            ReadError::Broken(why) | ReadError::Ambiguous(why) => Failure::no(format!("{doing}: {why}")),
-        }
+        Failure::no(format!("{doing}: {self}"))
+    }
+
+    /// Whether this user may not ask.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, ReadError::Refused { status: StatusCode::FORBIDDEN, .. })
     }
 
     /// Whether the operator is there no more or not yet, as while it is restarted.
@@ -127,9 +138,29 @@ impl ReadApi {
 }
 
 impl Reeve {
+    /// Namespace of the operator.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.reeve_namespace
+    }
+
+    /// Its Helm release, where one was named.
+    pub(crate) fn release(&self) -> Option<&str> {
+        self.reeve_release.as_deref()
+    }
+
+    /// Labels of what the operator is made of: its Deployment, its Pod.
+    pub(crate) fn labels(&self) -> String {
+        self.reeve_release.iter().fold(OPERATORS.to_owned(), |labels, release| format!("{labels},{RELEASE}={release}"))
+    }
+
+    /// What the chart names the objects of a release after.
+    pub(crate) fn full_name(release: Option<&str>) -> String {
+        let release = release.unwrap_or("reeve");
+        if release.contains("reeve") { release.to_owned() } else { format!("{release}-reeve") }
+    }
+
     async fn open(&self, pods: &Api<Pod>) -> Result<Line, ReadError> {
-        let namespace = &self.reeve_namespace;
-        let labels = self.reeve_release.iter().fold(OPERATORS.to_owned(), |labels, release| format!("{labels},{RELEASE}={release}"));
+        let (namespace, labels) = (&self.reeve_namespace, self.labels());
         let found = pods.list(&ListParams::default().labels(&labels)).await;
         let found = found.map_err(|error| self.refused(format!("listing Pods in namespace {namespace}"), error))?;
         let pod = choose(&found.items, &format!("(namespace {namespace}, labels {labels})"))?;
@@ -144,8 +175,7 @@ impl Reeve {
         let status = StatusCode::from_u16(said.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut words = format!("{doing}: {}", said.message);
         if status == StatusCode::FORBIDDEN {
-            let (namespace, release) = (&self.reeve_namespace, self.reeve_release.as_deref().unwrap_or("reeve"));
-            let role = if release.contains("reeve") { release.to_owned() } else { format!("{release}-reeve") };
+            let (namespace, role) = (&self.reeve_namespace, Reeve::full_name(self.release()));
             words.push_str(&format!(
                 "; what gives the right to read journals is the chart's Role {role}-journal-reader: \
                  kubectl --namespace {namespace} create rolebinding NAME --role={role}-journal-reader --user=USER"

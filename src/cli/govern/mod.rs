@@ -7,6 +7,8 @@ mod ago;
 mod approvals;
 mod approve;
 mod budget;
+mod kill;
+mod release;
 
 use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
@@ -24,6 +26,8 @@ use crate::exit::Failure;
 pub(crate) use approvals::{Approvals, is_open};
 pub(crate) use approve::{Ballot, EXAMPLES_APPROVE, EXAMPLES_DENY};
 pub(crate) use budget::Budget;
+pub(crate) use kill::Kill;
+pub(crate) use release::Release;
 
 /// Between two looks at an object while waiting: what a person sees as at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -118,6 +122,11 @@ fn is_confirmed(question: &str) -> Result<bool, Failure> {
 /// Of condition Ready, reason and message.
 fn ready(conditions: &[reeve_api::Condition]) -> Option<&reeve_api::Condition> {
     conditions.iter().find(|condition| condition.type_ == reeve_api::ConditionType::Ready.as_str())
+}
+
+/// How many of what: `1 run`, `2 runs`.
+fn count(n: i64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 #[cfg(test)]

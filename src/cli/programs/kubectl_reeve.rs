@@ -9,7 +9,7 @@ use crate::artifact::GetArtifact;
 use crate::cluster::Connection;
 use crate::completion::Completion;
 use crate::exit;
-use crate::govern::{Approvals, Ballot, Budget, EXAMPLES_APPROVE, EXAMPLES_DENY};
+use crate::govern::{Approvals, Ballot, Budget, EXAMPLES_APPROVE, EXAMPLES_DENY, Kill, Release};
 use crate::trace::Trace;
 
 /// Reeve from kubectl: what waits for you, what may be spent, what a run did, and what a Goal left
@@ -37,6 +37,10 @@ enum Command {
     Deny(Ballot),
     /// Shows what may be spent, or raises it
     Budget(Box<Budget>),
+    /// Stops every run of a namespace, or every run there is
+    Kill(Kill),
+    /// Lets what was stopped go on
+    Release(Release),
     /// Shows a run's journal as a timeline
     Trace(Trace),
     /// Fetches what a Goal left, and verifies its digest
@@ -54,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Approve(ballot) => exit::block_on(ballot.run(&connection, VoteVerdict::Approve)),
         Command::Deny(ballot) => exit::block_on(ballot.run(&connection, VoteVerdict::Deny)),
         Command::Budget(budget) => exit::block_on(budget.run(&connection)),
+        Command::Kill(kill) => exit::block_on(kill.run(&connection)),
+        Command::Release(release) => exit::block_on(release.run(&connection)),
         Command::Trace(trace) => exit::block_on(trace.run(&connection)),
         Command::Artifact(artifact) => exit::block_on(artifact.run(&connection)),
         Command::Completion(completion) => completion.run(KubectlReeve::command(), "kubectl-reeve"),
