@@ -7,6 +7,7 @@ mod ago;
 mod approvals;
 mod approve;
 mod budget;
+mod doctor;
 mod kill;
 mod release;
 
@@ -26,6 +27,7 @@ use crate::exit::Failure;
 pub(crate) use approvals::{Approvals, is_open};
 pub(crate) use approve::{Ballot, EXAMPLES_APPROVE, EXAMPLES_DENY};
 pub(crate) use budget::Budget;
+pub(crate) use doctor::Doctor;
 pub(crate) use kill::Kill;
 pub(crate) use release::Release;
 

@@ -9,7 +9,7 @@ use crate::artifact::GetArtifact;
 use crate::cluster::Connection;
 use crate::completion::Completion;
 use crate::exit;
-use crate::govern::{Approvals, Ballot, Budget, EXAMPLES_APPROVE, EXAMPLES_DENY, Kill, Release};
+use crate::govern::{Approvals, Ballot, Budget, Doctor, EXAMPLES_APPROVE, EXAMPLES_DENY, Kill, Release};
 use crate::trace::Trace;
 
 /// Reeve from kubectl: what waits for you, what may be spent, what a run did, and what a Goal left
@@ -41,6 +41,8 @@ enum Command {
     Kill(Kill),
     /// Lets what was stopped go on
     Release(Release),
+    /// Says who may do what, and whether what keeps Reeve's promises is in force
+    Doctor(Doctor),
     /// Shows a run's journal as a timeline
     Trace(Trace),
     /// Fetches what a Goal left, and verifies its digest
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Budget(budget) => exit::block_on(budget.run(&connection)),
         Command::Kill(kill) => exit::block_on(kill.run(&connection)),
         Command::Release(release) => exit::block_on(release.run(&connection)),
+        Command::Doctor(doctor) => exit::block_on(doctor.run(&connection)),
         Command::Trace(trace) => exit::block_on(trace.run(&connection)),
         Command::Artifact(artifact) => exit::block_on(artifact.run(&connection)),
         Command::Completion(completion) => completion.run(KubectlReeve::command(), "kubectl-reeve"),
