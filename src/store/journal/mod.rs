@@ -182,7 +182,7 @@ fn posting(draft: &RowDraft) -> Result<Option<Posting>, StoreError> {
     Ok(posting)
 }
 
-/// SQLite's functions end a text at its first NUL, so that two names could be one to them.
+/// What SQLite's functions make of a text with a NUL in it cannot be relied on: https://www.sqlite.org/nulinstr.html
 fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains('\0')
 }
