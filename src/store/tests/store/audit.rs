@@ -35,12 +35,11 @@ async fn tampered(statement: &str) -> Result<u64, VerifyError> {
     journal.verify([]).await.map(|verified| verified.rows)
 }
 
-#[tokio::test]
-async fn a_table_that_was_changed_past_the_journal_is_found_and_what_differs_is_named() {
-    assert_eq!(tampered("").await, Ok(4));
+/// Statements, and what they make differ: the account, what of it, what is expected and what is found.
+fn tamperings() -> Vec<(String, &'static str, &'static str, &'static str, &'static str)> {
     let account = |what: &str| format!("UPDATE budget_account SET {what}");
     let reservation = |key: &str, what: &str| format!("UPDATE budget_reservation SET {what} WHERE key = '{key}'");
-    let table = [
+    vec![
         (account("used_tokens = 3"), TEAM, "the sum of used tokens", "7", "3"),
         (account("used_cost_micro_usd = 1"), TEAM, "the sum of used cost_micro_usd", "0", "1"),
         (account("used_tool_calls = 1"), TEAM, "the sum of used tool_calls", "0", "1"),
@@ -85,8 +84,13 @@ async fn a_table_that_was_changed_past_the_journal_is_found_and_what_differs_is_
             "none",
             "one",
         ),
-    ];
-    for (statement, account, what, expected, found) in table {
+    ]
+}
+
+#[tokio::test]
+async fn a_table_that_was_changed_past_the_journal_is_found_and_what_differs_is_named() {
+    assert_eq!(tampered("").await, Ok(4));
+    for (statement, account, what, expected, found) in tamperings() {
         let error = tampered(&statement).await.unwrap_err();
         let owned = str::to_owned;
         let differs = BudgetError::Table { account: owned(account), what: owned(what), expected: owned(expected), found: owned(found) };

@@ -158,7 +158,7 @@ async fn open_tokens(journal: &Journal) -> u64 {
 
 proptest! {
     // Each case is some hundred durable commits.
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn whatever_twenty_reservers_do_no_budget_is_overdrawn_and_its_sums_are_its_rows(
         limits in [0..600_u64, 0..600_u64],
