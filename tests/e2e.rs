@@ -8,6 +8,7 @@ mod journal;
 mod kinds;
 mod limits;
 mod lost;
+mod matrix;
 mod models;
 mod policy;
 mod references;

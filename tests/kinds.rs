@@ -19,9 +19,11 @@ async fn every_example_is_taken_by_the_server() {
     for (file, objects) in examples() {
         World::scenario("example", async |world| {
             for object in &objects {
-                let taken = world.try_apply(object).await;
+                // Nobody else may make an Approval.
+                let person = if object["kind"] == "Approval" { &world.as_the_operator().await } else { &**world };
+                let taken = person.try_apply(object).await;
                 taken.unwrap_or_else(|error| panic!("{file}: {error}"));
-                let again = world.try_apply(object).await;
+                let again = person.try_apply(object).await;
                 again.unwrap_or_else(|error| panic!("{file}, applied a second time: {error}"));
             }
         })
