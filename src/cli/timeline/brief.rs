@@ -66,7 +66,9 @@ fn say(event: &Event) -> String {
             let people = if *quorum == 1 { "1 person".to_owned() } else { format!("{quorum} people") };
             format!("{name}: {action} {}, asked by {requested_by}, needs {people} until {expires_at}", short(digest))
         }
-        Event::ApprovalCreated(created) => format!("{} can be voted on, held by {} admission objects", created.name, created.admission.len()),
+        Event::ApprovalCreated(created) => {
+            format!("{} can be voted on, held by {} admission objects", created.name, created.admission.len())
+        }
         Event::ApprovalVote(vote) => say_vote(vote),
         Event::ApprovalSettled(settled) => format!("{} {}: {}", settled.name, settled.phase.as_str(), settled.message),
         Event::ApprovalConsumed(used) => format!("{} used for {}, approved by {}", used.name, short(&used.digest), used.by.join(", ")),

@@ -49,7 +49,8 @@ impl Stand {
 
     /// A run that started and was suspended and resumed until it has so many rows.
     async fn run(&self, uid: &str, rows: usize) {
-        let turn = |n: usize| if n.is_multiple_of(2) { Event::RunResumed(Default::default()) } else { Event::RunSuspended(Default::default()) };
+        let turn =
+            |n: usize| if n.is_multiple_of(2) { Event::RunResumed(Default::default()) } else { Event::RunSuspended(Default::default()) };
         let events = std::iter::once(started()).chain((1..rows).map(turn));
         let drafts = events.map(|event| RowDraft::of(&event, &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()).collect();
         self.journal.append(Epoch(1), &Stream::run(uid), None, drafts).await.unwrap();
