@@ -7,7 +7,7 @@ use std::process::Output;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use reeve_api::{AgentProfile, Goal, ModelProvider};
-use reeve_tests::{Cluster, World, random_name, repository, run_to_end, sandbox_image, yaml_all};
+use reeve_tests::{Cluster, World, priced_models, random_name, repository, run_to_end, sandbox_image, yaml_all};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -215,7 +215,7 @@ async fn the_installed_operator_reaches_a_goal_and_the_plugin_shows_what_it_did(
     let route = json!([{"providerRef": {"name": name}, "model": "any"}]);
     let object =
         |kind: &str, spec: Value| json!({"apiVersion": "reeve.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
-    admin.put(&object("ModelProvider", json!({"kind": "recorded", "transcript": transcript, "models": [{"name": "any"}]}))).await;
+    admin.put(&object("ModelProvider", json!({"kind": "recorded", "transcript": transcript, "models": priced_models()}))).await;
     admin.put(&object("AgentProfile", json!({"routes": {"planner": route, "coder": route}, "sandbox": {"image": sandbox_image()}}))).await;
     let acceptance = json!({"commands": [{"argv": ["grep", "-q", "hello", "hello.txt"]}]});
     admin

@@ -12,6 +12,7 @@ mod kills;
 mod kinds;
 mod limits;
 mod lost;
+mod matrix;
 mod models;
 mod policy;
 mod references;

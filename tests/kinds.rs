@@ -19,9 +19,11 @@ async fn every_example_is_taken_by_the_server() {
     for (file, objects) in examples() {
         World::scenario("example", async |world| {
             for object in &objects {
-                let taken = world.try_apply(object).await;
+                // Nobody else may make an Approval.
+                let person = if object["kind"] == "Approval" { &world.as_the_operator().await } else { &**world };
+                let taken = person.try_apply(object).await;
                 taken.unwrap_or_else(|error| panic!("{file}: {error}"));
-                let again = world.try_apply(object).await;
+                let again = person.try_apply(object).await;
                 again.unwrap_or_else(|error| panic!("{file}, applied a second time: {error}"));
             }
         })
@@ -112,7 +114,8 @@ fn every_kind_has_columns_short_names_and_fields_to_select_by() {
         assert_eq!(crd.spec.names.short_names.iter().flatten().count(), 1, "{kind}");
         let version = &crd.spec.versions[0];
         assert!(version.additional_printer_columns.iter().flatten().count() >= 3, "{kind}");
-        assert!(version.selectable_fields.iter().flatten().count() >= 1, "{kind}");
+        // A budget refers to nothing and is in one state: there is nothing to select by.
+        assert!(version.selectable_fields.iter().flatten().count() >= 1 || kind == "RiskBudget", "{kind}");
         assert!(version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some()), "{kind}");
     }
 }

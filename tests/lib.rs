@@ -23,6 +23,6 @@
 mod world;
 
 pub use world::{
-    Cluster, Ended, FakeModel, Gate, Operator, OwnAdmission, Person, Rows, Start, Turn, Until, World, budget, call, calls, deadline,
-    finish, random_name, reeve, repository, run_to_end, sandbox_image, says, status, workspace, yaml, yaml_all,
+    Cluster, Ended, FakeModel, Gate, OPERATOR, Operator, OwnAdmission, Person, Rows, Start, Turn, Until, World, budget, call, calls,
+    deadline, finish, priced_models, random_name, reeve, repository, run_to_end, sandbox_image, says, status, workspace, yaml, yaml_all,
 };

@@ -1,7 +1,7 @@
 //! Models that answer badly, or not at all.
 
 use reeve_core::journal::Observation;
-use reeve_tests::{FakeModel, World, call, calls, finish, says, status};
+use reeve_tests::{FakeModel, World, call, calls, finish, priced_models, says, status};
 use serde_json::json;
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_provider_that_is_not_there_ends_the_run_after_its_retries() {
         world
             .put(&json!({
                 "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": "nobody"},
-                "spec": {"kind": "openai-chat", "baseURL": "http://127.0.0.1:9/v1", "maxRetries": 1, "models": [{"name": "any"}]},
+                "spec": {"kind": "openai-chat", "baseURL": "http://127.0.0.1:9/v1", "maxRetries": 1, "models": priced_models()},
             }))
             .await;
         world.agents_ask_in_order(&["nobody"]).await;
@@ -110,7 +110,7 @@ lanes:
 fn recorded() -> serde_json::Value {
     json!({
         "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": "recorded"},
-        "spec": {"kind": "recorded", "transcript": {"configMapKeyRef": {"name": "transcript", "key": "answers"}}, "models": [{"name": "any"}]},
+        "spec": {"kind": "recorded", "transcript": {"configMapKeyRef": {"name": "transcript", "key": "answers"}}, "models": priced_models()},
     })
 }
 

@@ -1,7 +1,7 @@
 //! What is referred to and is not there, or not usable: a reason, a sentence, and recovery when it comes.
 
 use reeve_api::{AgentProfile, AgentRun, ModelProvider};
-use reeve_tests::{FakeModel, World, call, finish};
+use reeve_tests::{FakeModel, World, call, finish, priced_models};
 use serde_json::json;
 
 /// Waits until condition Ready of a ModelProvider has this reason; gives its message.
@@ -89,7 +89,7 @@ async fn a_provider_names_what_is_wrong_with_its_secret_until_nothing_is() {
         world
             .put(&json!({
                 "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": "model"},
-                "spec": {"kind": "openai-chat", "baseURL": model.url, "secretRef": {"name": "keys", "key": "model"}, "models": [{"name": "any"}]},
+                "spec": {"kind": "openai-chat", "baseURL": model.url, "secretRef": {"name": "keys", "key": "model"}, "models": priced_models()},
             }))
             .await;
         world.agents_ask_in_order(&["model"]).await;
@@ -124,7 +124,7 @@ async fn a_provider_whose_transcript_cannot_be_read_says_where() {
         world
             .put(&json!({
                 "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": "recorded"},
-                "spec": {"kind": "recorded", "transcript": {"configMapKeyRef": {"name": "transcript", "key": "answers"}}, "models": [{"name": "any"}]},
+                "spec": {"kind": "recorded", "transcript": {"configMapKeyRef": {"name": "transcript", "key": "answers"}}, "models": priced_models()},
             }))
             .await;
         let _operator = world.operator().await;

@@ -24,7 +24,8 @@ struct Case {
     says: String,
 }
 
-fn minimal(kind: &str) -> Value {
+/// What `hack/examples/<kind>-minimal.yaml` holds.
+pub(crate) fn minimal(kind: &str) -> Value {
     yaml(&std::fs::read_to_string(repository().join(format!("hack/examples/{kind}-minimal.yaml"))).unwrap())
 }
 
@@ -37,7 +38,7 @@ fn expanded(value: &Value) -> Value {
 }
 
 /// Puts a value at a JSON pointer; objects on the way are made.
-fn set(object: &mut Value, pointer: &str, value: &Value) {
+pub(crate) fn set(object: &mut Value, pointer: &str, value: &Value) {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
     let mut place = object;
     for step in parent.split('/').skip(1) {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use reeve_api::{AgentRun, AgentRunPhase};
 use reeve_core::journal::Event;
-use reeve_tests::{FakeModel, Gate, World, call, calls, finish, says, status, workspace};
+use reeve_tests::{FakeModel, Gate, World, call, calls, finish, priced_models, says, status, workspace};
 use serde_json::json;
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn where_the_first_provider_does_not_answer_the_next_is_asked() {
         world
             .put(&json!({
                 "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": "broken"},
-                "spec": {"kind": "openai-chat", "baseURL": broken.url, "maxRetries": 0, "models": [{"name": "any"}]},
+                "spec": {"kind": "openai-chat", "baseURL": broken.url, "maxRetries": 0, "models": priced_models()},
             }))
             .await;
         world.provider("whole", &whole.url).await;
@@ -221,7 +221,7 @@ async fn a_key_reaches_its_server_and_stands_nowhere_else() {
         world
             .put(&json!({
                 "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": "model"},
-                "spec": {"kind": "openai-chat", "baseURL": model.url, "secretRef": {"name": "model-key", "key": "key"}, "models": [{"name": "any"}]},
+                "spec": {"kind": "openai-chat", "baseURL": model.url, "secretRef": {"name": "model-key", "key": "key"}, "models": priced_models()},
             }))
             .await;
         world.agents_ask_in_order(&["model"]).await;

@@ -23,7 +23,7 @@ use crate::Condition;
     status = "RiskBudgetStatus",
     shortname = "budget",
     category = "reeve",
-    doc = "What the runs that name it may spend together. Reserved before each model request and tool call, settled after. Making one and raising a limit need the verb `raise`; what was spent stays with the name.",
+    doc = "What the runs that name it may spend together. Reserved before each model request and tool call, settled after. Making one, raising a limit and deleting the budget `default` need the verb `raise`; what was spent stays with the name.",
     validation = Rule::new("self.metadata.name.size() <= 63").message("a RiskBudget's name has at most 63 characters"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),

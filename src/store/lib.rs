@@ -7,7 +7,7 @@
 //! (`tests/store/crash.rs` kills a writer again and again.)
 //!
 //! Architecture invariant: an account moves in the transaction of the row that says so, and a reservation that does not fit takes its whole
-//! append with it. (`tests/store/budgets.rs`, by twenty reservers at once; `Journal::verify` compares the accounts with the rows.)
+//! append with it. (`tests/store/reservers.rs`, by twenty at once; `Journal::verify` compares the accounts with the rows.)
 //!
 //! Architecture invariant: nothing here remembers a head. Each transaction reads it from the database, so a failed write cannot leave a
 //! wrong belief behind. (`journal/writer.rs`, `nothing_is_half_written_when_the_disk_is_full`.)

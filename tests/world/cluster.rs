@@ -18,6 +18,8 @@ use super::Person;
 pub(crate) const CHART_NAMESPACE: &str = "reeve-system";
 /// The chart's ServiceAccount: whom admission knows as the operator.
 pub(crate) const CHART_ACCOUNT: &str = "reeve";
+/// What the API server calls it.
+pub const OPERATOR: &str = "system:serviceaccount:reeve-system:reeve";
 
 /// How long anything may take before a test calls it hanging.
 pub fn deadline() -> Duration {
@@ -58,13 +60,14 @@ impl Cluster {
         Person { client: self.client.clone(), namespace: namespace.to_owned() }
     }
 
-    /// As this user, with no rights but those that are bound to the name.
-    pub(crate) async fn impersonate(&self, user: &str) -> Client {
+    /// As this user, with no rights but those that are bound to the name or to these groups.
+    pub(crate) async fn impersonate(&self, user: &str, groups: &[&str]) -> Client {
+        let groups: Vec<String> = groups.iter().chain(&["system:authenticated"]).map(|group| (*group).to_owned()).collect();
         let mut kubeconfig = self.kubeconfig.clone();
         for named in &mut kubeconfig.auth_infos {
             let auth = named.auth_info.get_or_insert_default();
             auth.impersonate = Some(user.to_owned());
-            auth.impersonate_groups = Some(vec!["system:authenticated".to_owned()]);
+            auth.impersonate_groups = Some(groups.clone());
         }
         sign_in(kubeconfig).await
     }
@@ -87,11 +90,6 @@ impl Cluster {
         })
         .to_string()
     }
-}
-
-/// Signs in by this kubeconfig.
-pub(crate) async fn client_of(path: &Path) -> Client {
-    sign_in(Kubeconfig::read_from(path).unwrap()).await
 }
 
 async fn sign_in(kubeconfig: Kubeconfig) -> Client {

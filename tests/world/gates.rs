@@ -150,12 +150,6 @@ impl World {
         let _ = tokio::time::timeout(left, std::future::pending::<()>()).await;
     }
 
-    /// Who has the operator's own token.
-    pub async fn as_the_operator(&self) -> Person {
-        let path = self.operator_kubeconfig().await;
-        Person { client: super::cluster::client_of(&path).await, namespace: self.namespace().to_owned() }
-    }
-
     /// The rows of the operator's own stream.
     pub async fn operator_rows(&self) -> Rows {
         self.rows_of("operator").await

@@ -22,13 +22,14 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use cluster::{Cluster, deadline, reeve, repository, run_to_end, sandbox_image};
+pub use cluster::{Cluster, OPERATOR, deadline, reeve, repository, run_to_end, sandbox_image};
 pub use gates::{OwnAdmission, budget};
 pub use journal::Rows;
 pub use model::{FakeModel, Gate, Turn, call, calls, finish, says, status};
 pub use operator::{Operator, Start};
 pub use outcome::{Ended, Until};
 pub use person::{Person, yaml, yaml_all};
+pub use setup::priced_models;
 
 use operator::{Log, Site};
 
@@ -56,7 +57,16 @@ impl Deref for World {
 impl World {
     /// Runs a test in a world of its own and takes the world away afterwards (unless `KEEP=1`). A failure shows what the operators said.
     pub async fn scenario(name: &str, test: impl AsyncFnOnce(&World)) {
-        let world = World::new(name).await;
+        World::labelled_scenario(name, &[], test).await;
+    }
+
+    /// The same on a server as before Kubernetes 1.36: in a namespace in which the chart's mutating policies are not in force.
+    pub async fn scenario_without_mutation(name: &str, test: impl AsyncFnOnce(&World)) {
+        World::labelled_scenario(name, &[("reeve.dev/test-no-mutation", "true")], test).await;
+    }
+
+    async fn labelled_scenario(name: &str, labels: &[(&str, &str)], test: impl AsyncFnOnce(&World)) {
+        let world = World::new(name, labels).await;
         let outcome = AssertUnwindSafe(Box::pin(test(&world))).catch_unwind().await;
         if outcome.is_err() {
             world.explain().await;
@@ -67,14 +77,14 @@ impl World {
         }
     }
 
-    async fn new(name: &str) -> World {
+    async fn new(name: &str, labels: &[(&str, &str)]) -> World {
         let cluster = Cluster::connect().await;
         let namespace = format!("t-{name}-{}", random_name());
         let admin = Person { client: cluster.client.clone(), namespace: namespace.clone() };
         let folder = tempfile::Builder::new().prefix("reeve-test-").tempdir().unwrap();
         let site = Site { namespace, kubeconfig: folder.path().join("kubeconfig"), data: folder.path().join("data") };
         std::fs::create_dir(&site.data).unwrap();
-        setup::namespace(&admin).await;
+        setup::namespace(&admin, labels).await;
         World { admin, cluster, site, logs: Mutex::default(), folder }
     }
 
@@ -125,11 +135,21 @@ impl World {
     /// Another person, who may do only this here: `(group, resource, verbs)`.
     pub async fn user(&self, name: &str, rules: &[(&str, &str, &[&str])]) -> Person {
         self.grant(name, rules).await;
-        let person = Person { client: self.cluster.impersonate(name).await, namespace: self.namespace.clone() };
+        let person = self.member(name, &[]).await;
         for rule in rules {
             person.wait_for_right(rule).await;
         }
         person
+    }
+
+    /// The same person signed in as a member of these groups too.
+    pub async fn member(&self, name: &str, groups: &[&str]) -> Person {
+        Person { client: self.cluster.impersonate(name, groups).await, namespace: self.namespace.clone() }
+    }
+
+    /// Speaks as the chart's operator, with the rights that the chart gives it here.
+    pub async fn as_the_operator(&self) -> Person {
+        self.member(OPERATOR, &[]).await
     }
 
     /// Starts an operator with the rights of the chart's.

@@ -38,7 +38,8 @@ impl Person {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    fn dynamic(&self, object: &Value) -> (Api<DynamicObject>, String) {
+    /// Objects of this one's kind, in the namespace; and its name.
+    pub fn dynamic(&self, object: &Value) -> (Api<DynamicObject>, String) {
         let text =
             |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("{path} is missing in {object}")).to_owned();
         let (group, version) = match text("/apiVersion").split_once('/') {

@@ -12,10 +12,10 @@ use super::cluster::{CHART_ACCOUNT, CHART_NAMESPACE, sandbox_image};
 use super::outcome;
 
 /// A namespace under restricted Pod Security in which the chart's operator has the rights that the chart gives it, and no other.
-pub(crate) async fn namespace(admin: &Person) {
+pub(crate) async fn namespace(admin: &Person, more_labels: &[(&str, &str)]) {
     // The second label has the chart's admission policies bound to it (tests/admission.yaml).
     let labels = [("pod-security.kubernetes.io/enforce", "restricted"), ("reeve.dev/test", "true")];
-    let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let labels = labels.iter().chain(more_labels).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let namespace = Namespace {
         metadata: ObjectMeta { name: Some(admin.namespace.clone()), labels: Some(labels), ..ObjectMeta::default() },
         ..Namespace::default()
@@ -57,8 +57,14 @@ async fn bind(admin: &Person, kind: &str, role: &str) {
 pub(crate) fn provider(name: &str, url: &str) -> Value {
     json!({
         "apiVersion": "reeve.dev/v1alpha1", "kind": "ModelProvider", "metadata": {"name": name},
-        "spec": {"kind": "openai-chat", "baseURL": url, "models": [{"name": "any"}]},
+        "spec": {"kind": "openai-chat", "baseURL": url, "models": priced_models()},
     })
+}
+
+/// The models of a provider: one, `any`, which costs 1 USD per million tokens in and 2 out, by a price list that somebody looked at today.
+pub fn priced_models() -> Value {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+    json!([{"name": "any", "price": {"inputUSD": "1", "outputUSD": "2", "asOf": today}}])
 }
 
 /// An AgentProfile whose sandbox is small.

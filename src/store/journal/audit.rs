@@ -56,7 +56,7 @@ async fn no_rows_without_tables(connection: &mut SqliteConnection) -> Result<(),
 async fn strange_reservation(connection: &mut SqliteConnection) -> Result<(), VerifyError> {
     let strange: Option<(String, String)> = sqlx::query_as(
         "SELECT r.key, r.account FROM budget_reservation AS r LEFT JOIN journal AS j ON j.gseq = r.gseq
-        WHERE j.kind IS NOT 'budget.reserved' OR json_extract(j.body, '$.key') IS NOT r.key ORDER BY r.key LIMIT 1",
+        WHERE j.kind IS NOT 'budget.reserved' OR iif(json_valid(j.body), json_extract(j.body, '$.key'), NULL) IS NOT r.key ORDER BY r.key LIMIT 1",
     )
     .fetch_optional(connection)
     .await
@@ -80,7 +80,7 @@ impl Audit {
         // Along the table itself: an index is one more thing that could have been tampered with.
         let mut rows = sqlx::query(
             "SELECT j.gseq, j.kind, j.body, r.key, r.account, r.gseq, r.settled_gseq, r.tokens, r.cost_micro_usd, r.tool_calls, r.runtime_ms
-            FROM journal AS j NOT INDEXED LEFT JOIN budget_reservation AS r ON r.key = json_extract(j.body, '$.key')
+            FROM journal AS j NOT INDEXED LEFT JOIN budget_reservation AS r ON r.key = iif(json_valid(j.body), json_extract(j.body, '$.key'), NULL)
             WHERE j.kind IN ('budget.reserved', 'budget.settled', 'budget.limited') ORDER BY j.gseq",
         )
         .fetch(connection);

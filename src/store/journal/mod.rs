@@ -175,9 +175,14 @@ fn check_draft(epoch: Epoch, stream: &Stream, draft: &RowDraft) -> Result<(), St
 fn posting(draft: &RowDraft) -> Result<Option<Posting>, StoreError> {
     let posting = Posting::read(&draft.kind, &draft.body).map_err(|error| StoreError::Malformed { why: error.to_string() })?;
     if let Some(posting) = &posting
-        && (posting.account().is_empty() || posting.key().is_some_and(str::is_empty))
+        && !(is_name(posting.account()) && posting.key().is_none_or(is_name))
     {
-        return Err(StoreError::Malformed { why: format!("a {} event names an account, and its reservation if it has one", draft.kind) });
+        return Err(StoreError::Malformed { why: format!("a {} event has no name for its account or reservation", draft.kind) });
     }
     Ok(posting)
+}
+
+/// What SQLite's functions make of a text with a NUL in it cannot be relied on: https://www.sqlite.org/nulinstr.html
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('\0')
 }

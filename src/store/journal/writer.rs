@@ -2,6 +2,8 @@
 //!
 //! Each transaction reads the last row and the head of each stream from the database; nothing is believed from before. After any failure
 //! the connection is thrown away, and the next group starts on a fresh one.
+//!
+//! Budgets move in the same transaction as the rows that say so: after a rollback neither is there.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -298,8 +300,10 @@ async fn make_durable(connection: &mut SqliteConnection) -> Result<(), StoreErro
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use futures::FutureExt as _;
     use jiff::Timestamp;
-    use reeve_core::journal::{Actor, Event};
+    use reeve_core::budget::{Amounts, Limits};
+    use reeve_core::journal::{Actor, BudgetLimited, BudgetReserved, Event};
     use sqlx::AssertSqlSafe;
 
     use super::*;
@@ -310,6 +314,24 @@ mod tests {
             |text: &&str| RowDraft::of(&Event::ThoughtSummary { text: (*text).to_owned() }, &Actor::Model, Timestamp::UNIX_EPOCH).unwrap();
         let drafts = texts.iter().map(draft).collect();
         (Append { epoch: Epoch(1), stream: Stream::run(stream), after: None, drafts, postings: Vec::new(), reply }, outcome)
+    }
+
+    /// Limits an account and reserves one token of it, then a row with a text so long.
+    fn reservation(stream: &str, padding: usize) -> (Append, oneshot::Receiver<Result<Vec<Row>, StoreError>>) {
+        let (mut append, outcome) = append(stream, &[&"x".repeat(padding)]);
+        let account = format!("team/{stream}");
+        let limited = BudgetLimited { account: account.clone(), uid: "u".to_owned(), generation: 1, limits: Some(Limits::default()) };
+        let reserved = BudgetReserved { account, key: stream.to_owned(), amounts: Amounts { tokens: 1, ..Amounts::default() } };
+        append.postings = vec![(0, Posting::Limited(limited.clone())), (1, Posting::Reserved(reserved.clone()))];
+        for (at, event) in [Event::BudgetLimited(limited), Event::BudgetReserved(reserved)].iter().enumerate() {
+            append.drafts.insert(at, RowDraft::of(event, &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap());
+        }
+        (append, outcome)
+    }
+
+    async fn accounts(writer: &mut Writer) -> Vec<(String, i64)> {
+        let connection = writer.connected().await.unwrap();
+        sqlx::query_as("SELECT account, reserved_tokens FROM budget_account ORDER BY account").fetch_all(connection).await.unwrap()
     }
 
     async fn writer() -> (tempfile::TempDir, Writer) {
@@ -334,6 +356,29 @@ mod tests {
         let (small, outcome) = append("a", &["fits"]);
         writer.settle(vec![small]).await;
         assert_eq!(outcome.await.unwrap().unwrap()[0].gseq, 1);
+    }
+
+    #[tokio::test]
+    async fn a_budget_moves_with_its_rows_or_not_at_all() {
+        let (_directory, mut writer) = writer().await;
+        let connection = writer.connection.as_mut().unwrap();
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
+        let full = AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 10));
+        sqlx::query(full).execute(connection).await.unwrap();
+        let (large, large_outcome) = reservation("large", 200_000);
+        writer.settle(vec![large]).await;
+        assert!(matches!(large_outcome.await.unwrap(), Err(StoreError::Unavailable { .. })));
+        assert_eq!(accounts(&mut writer).await, []);
+        // The schema refuses one of the group, so all of it is rolled back, and each is tried again alone.
+        let (first, first_outcome) = reservation("first", 1);
+        let (mut bad, bad_outcome) = reservation("bad", 1);
+        bad.drafts[2].actor = String::new();
+        let (last, last_outcome) = reservation("last", 1);
+        writer.settle(vec![first, bad, last]).await;
+        assert!(matches!(bad_outcome.await.unwrap(), Err(StoreError::Refused { .. })));
+        let gseqs = [first_outcome, last_outcome].map(|outcome| outcome.now_or_never().unwrap().unwrap().unwrap()[0].gseq);
+        assert_eq!(gseqs, [1, 4]);
+        assert_eq!(accounts(&mut writer).await, [("team/first".to_owned(), 1), ("team/last".to_owned(), 1)]);
     }
 
     #[tokio::test]

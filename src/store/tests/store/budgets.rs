@@ -123,6 +123,7 @@ async fn a_reservation_is_made_once_and_settled_once_for_ever() {
         ("reserved elsewhere", vec![limited("other/one", Some(9)), settled("other/one", "open", 1)]),
         ("an account without a name", vec![limited("", Some(9))]),
         ("a key without a name", vec![reserved(TEAM, "", 1)]),
+        ("a name with a NUL", vec![reserved(TEAM, "new\0er", 1)]),
     ];
     for (what, drafts) in table {
         let refused = first(&journal, "b", drafts).await.unwrap_err();

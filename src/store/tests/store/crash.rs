@@ -1,4 +1,4 @@
-//! A writer is killed again and again; what it was told to be durable is there.
+//! A writer is killed again and again; what it was told to be durable is there, and budgets are what their rows make of them.
 //!
 //! SIGKILL leaves the page cache alive, so this shows that no commit is half done and none is answered early. That the bytes are on the
 //! disk rests on `synchronous = FULL`.
@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use reeve_core::journal::{Epoch, Head, Seq, Stream};
 use reeve_store::Journal;
 
-use crate::given;
+use crate::{given, reservers};
+
+const TEAM: &str = "team/daily";
 
 /// Acknowledgements to wait for before each kill; at 0 it may come while the schema is made.
 const KILLS_AFTER: [usize; 14] = [0, 0, 0, 1, 1, 2, 3, 5, 8, 0, 13, 1, 21, 34];
@@ -69,6 +71,7 @@ fn acknowledgement(line: &str) -> Option<(Stream, Head)> {
 async fn check(path: &Path, acknowledged: &[(Stream, Head)]) {
     let journal = Journal::open(path).await.unwrap();
     journal.verify(acknowledged.iter().cloned()).await.unwrap();
+    assert_eq!(reservers::sums(&journal).await, reservers::add_up(&reservers::rows(&journal).await));
     journal.close().await;
 }
 
@@ -82,6 +85,9 @@ fn a_child_appends_until_it_is_killed() {
 #[tokio::main]
 async fn append_for_ever(path: &Path) {
     let journal = Journal::open(path).await.unwrap();
+    let operator = Stream::operator();
+    let after = journal.head(&operator).await.unwrap().map(|head| head.seq);
+    journal.append(Epoch(1), &operator, after, vec![given::limited(TEAM, Some(1 << 40))]).await.unwrap();
     let writers = (0..WRITERS).map(|writer| append_to(journal.clone(), Stream::run(&format!("writer-{writer}"))));
     futures::future::join_all(writers.map(tokio::spawn)).await;
 }
@@ -89,7 +95,11 @@ async fn append_for_ever(path: &Path) {
 async fn append_to(journal: Journal, stream: Stream) {
     let mut after = journal.head(&stream).await.unwrap().map(|head| head.seq);
     for text in ["short", &"long ".repeat(4_000)].into_iter().cycle() {
-        let rows = journal.append(Epoch(1), &stream, after, vec![given::thought(text), given::thought("and")]).await.unwrap();
+        // What was open when the writer was killed stays so: its key is another.
+        let key = format!("{}/{}", stream.as_str(), after.map_or(0, |seq: Seq| seq.0));
+        let reserve = vec![given::reserved(TEAM, &key, 7), given::thought(text)];
+        after = journal.append(Epoch(1), &stream, after, reserve).await.unwrap().last().map(|row| row.seq);
+        let rows = journal.append(Epoch(1), &stream, after, vec![given::settled(TEAM, &key, 5), given::thought("and")]).await.unwrap();
         let last = rows.last().unwrap();
         after = Some(last.seq);
         let line = format!("\nack {} {} {} .\n", stream.as_str(), last.seq.0, last.hash);

@@ -3,10 +3,12 @@
 
 mod append;
 mod artifacts;
+mod audit;
 mod budgets;
 mod check;
 mod crash;
 mod disk;
 mod given;
 mod open;
+mod reservers;
 mod schema;
