@@ -190,3 +190,100 @@ fn short(digest: &Digest) -> String {
 fn commit(id: &str) -> String {
     id.chars().take(10).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use reeve_core::journal::{Actor, Epoch, RowDraft, Seq, Stream};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    /// What a row of this kind and body says.
+    fn said(kind: &str, body: &Value) -> String {
+        let event: Event = serde_json::from_value(json!({ "kind": kind, "body": body })).unwrap();
+        let draft = RowDraft::of(&event, &Actor::Operator, "2026-01-31T14:03:07Z".parse().unwrap()).unwrap();
+        brief(&draft.place(Stream::run("u"), 1, Seq(1), Epoch(1), Digest::ZERO).unwrap())
+    }
+
+    #[test]
+    fn what_gates_a_run_is_said_in_one_line() {
+        let asked = json!({
+            "key": "u/1/0", "attempt": 1, "name": "mend-s1c0", "action": "merge", "digest": DIGEST, "delta": "d\n+x", "quorum": 2,
+            "groups": [], "requestedBy": "alice", "expiresAt": "2026-01-31T15:00:00Z"
+        });
+        let vote = |reason: Value, refused: Value| json!({ "key": "u/1/0", "uid": "a", "user": "bob", "verdict": "Approve", "reason": reason, "refused": refused });
+        let amounts = json!({ "tokens": 4096, "costMicroUsd": 2500, "toolCalls": 0, "runtimeMs": 0 });
+        let none = json!({ "tokens": 0, "costMicroUsd": 0, "toolCalls": 0, "runtimeMs": 0 });
+        let limits = json!({ "tokens": 1000, "costMicroUsd": 2_500_000, "toolCalls": null, "runtimeMs": null });
+        let judgement = json!({ "key": "u/1/0", "verdict": { "Ask": { "human": 2 } }, "determining": ["default/merge"], "reason": "two keys", "sets": [], "shadow": [] });
+        for (kind, body, line) in [
+            ("policy.decision", judgement, "Ask 2 by default/merge: two keys"),
+            (
+                "approval.requested",
+                asked,
+                "mend-s1c0: merge sha256:ba7816bf8f01, asked by alice, needs 2 people until 2026-01-31T15:00:00Z",
+            ),
+            (
+                "approval.created",
+                json!({ "key": "k", "name": "mend-s1c0", "uid": "a", "admission": [] }),
+                "mend-s1c0 can be voted on, held by 0 admission objects",
+            ),
+            ("approval.vote", vote(json!("read it"), Value::Null), "Approve: read it"),
+            ("approval.vote", vote(Value::Null, json!("the requester has no vote")), "Approve (does not count: the requester has no vote)"),
+            (
+                "approval.settled",
+                json!({ "key": "k", "name": "mend-s1c0", "phase": "Denied", "message": "Denied by bob" }),
+                "mend-s1c0 Denied: Denied by bob",
+            ),
+            (
+                "approval.consumed",
+                json!({ "key": "k", "name": "mend-s1c0", "uid": "a", "digest": DIGEST, "by": ["bob"] }),
+                "mend-s1c0 used for sha256:ba7816bf8f01, approved by bob",
+            ),
+            (
+                "budget.reserved",
+                json!({ "account": "team/default", "key": "k", "amounts": amounts }),
+                "team/default holds 4096 tokens, 0.0025 USD",
+            ),
+            (
+                "budget.settled",
+                json!({ "account": "team/default", "key": "k", "used": none, "inFull": false }),
+                "team/default spent nothing",
+            ),
+            (
+                "budget.settled",
+                json!({ "account": "team/default", "key": "k", "used": amounts, "inFull": true }),
+                "team/default spent 4096 tokens, 0.0025 USD, in full: what was spent is not known",
+            ),
+            (
+                "budget.limited",
+                json!({ "account": "team/default", "uid": "b", "generation": 1, "limits": limits }),
+                "team/default is limited to 1000 tokens, 2.5 USD",
+            ),
+            (
+                "budget.limited",
+                json!({ "account": "team/default", "uid": "b", "generation": 1, "limits": null }),
+                "team/default was deleted: nothing may be spent from it",
+            ),
+            (
+                "kill",
+                json!({ "namespace": "team", "name": "kill", "uid": "k", "engaged": true, "reason": "odd\nwrites" }),
+                "team/kill engaged: odd writes",
+            ),
+            ("run.suspended", json!({}), "a person stopped it"),
+            (
+                "run.suspended",
+                json!({ "cause": "Budget", "message": "tokens has a limit of 9" }),
+                "BudgetExhausted: tokens has a limit of 9",
+            ),
+            ("run.resumed", json!({}), "a person let it go on"),
+            ("run.resumed", json!({ "cause": "KillSwitch" }), "no kill switch stops it"),
+        ] {
+            assert_eq!(said(kind, &body), line, "{kind}");
+        }
+    }
+}
