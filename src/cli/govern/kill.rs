@@ -48,13 +48,17 @@ impl Kill {
     pub(crate) async fn run(self, connection: &Connection) -> Result<(), Failure> {
         let (client, namespace) = connection.connect().await?;
         let namespace = if self.all { self.reeve.namespace().to_owned() } else { namespace };
-        let switch = self.engage(client, &namespace).await?;
-        let (name, where_) = (output::named(&switch.1), of(&namespace, self.reeve.namespace()));
-        let (api, switch) = switch;
+        let (api, switch) = self.engage(client, &namespace).await?;
+        let (name, where_) = (output::named(&switch), of(&namespace, self.reeve.namespace()));
         if self.wait.is_none() {
             return output::object(self.output, &switch, || format!("{name} engaged {where_}"));
         }
-        match self.wait.until(&api, &switch, |seen| is_quiet(seen, &switch)).await? {
+        // Whoever may create a switch may be unable to see it: it stops all the same.
+        let unseen = |failure| match failure {
+            Failure::No(why) => Failure::no(format!("{name} is engaged {where_}, but whether it is quiet is not known: {why}")),
+            Failure::Unusable(_) | Failure::OutputClosed => failure,
+        };
+        match self.wait.until(&api, &switch, |seen| is_quiet(seen, &switch)).await.map_err(unseen)? {
             Waited::Done(seen) => {
                 output::object(self.output, &seen, || format!("{name} engaged {where_}: {}", stopped(seen.status.as_ref())))
             }

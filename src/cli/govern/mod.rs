@@ -121,7 +121,7 @@ fn is_confirmed(question: &str) -> Result<bool, Failure> {
     Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
-/// Of condition Ready, reason and message.
+/// Condition Ready, once the operator has set it.
 fn ready(conditions: &[reeve_api::Condition]) -> Option<&reeve_api::Condition> {
     conditions.iter().find(|condition| condition.type_ == reeve_api::ConditionType::Ready.as_str())
 }

@@ -155,7 +155,9 @@ pub(super) fn who(rbac: &Rbac, right: &Right) -> Holders {
         }
         let rules = match binding.role_ref.kind.as_str() {
             "Role" => rules_of(rbac, &namespace, &binding.role_ref.name),
-            _ => cluster_rules(rbac, &binding.role_ref),
+            "ClusterRole" => cluster_rules(rbac, &binding.role_ref),
+            // Kubernetes knows no other; the authorizer would give nothing for it.
+            _ => continue,
         };
         let Some(names) = granted(rules, right) else { continue };
         let ours = is_bootstrapped(&binding.name_any(), binding.labels());

@@ -248,6 +248,20 @@ fn what_is_not_known_to_be_quiet_is_no_success() {
 }
 
 #[test]
+fn whoever_may_only_create_a_switch_hears_that_it_is_engaged() {
+    let server = Server::start();
+    server.says(&format!("POST {SWITCHES}"), 201, switch(1, true, Value::Null));
+    server.refuses(&format!("GET {SWITCHES}/kill"), 403, "killswitches.reeve.dev \"kill\" is forbidden: User \"bob\" cannot get resource");
+    let output = server.run(&["kill"]);
+    assert_eq!(code(&output), 1);
+    let words = stderr(&output);
+    assert!(
+        words.contains("is engaged in namespace team, but whether it is quiet is not known") && words.contains("cannot get"),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_release_is_awaited_and_says_what_still_stops() {
     let server = Server::start();
     let all = "/apis/reeve.dev/v1alpha1/namespaces/reeve-system/killswitches";
