@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::admissionregistration::v1::{MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -39,10 +41,10 @@ struct Judged {
 pub(super) async fn look(client: &Client, installed: &Installed) -> Vec<Check> {
     let judged = judged(client, installed).await;
     let mut checks = Vec::new();
-    for policy in VALIDATING {
+    for (policy, resources, operations) in VALIDATING {
         let name = installed.policy(policy);
         let (level, message) = match read(client, &name).await {
-            Ok((policy, binding)) => validates(&name, policy.as_ref(), binding.as_ref(), &judged),
+            Ok((policy, binding)) => validates(&name, policy.as_ref(), binding.as_ref(), &judged, (resources, operations)),
             Err(error) => (Level::Warn, format!("could not be looked at: {error}")),
         };
         checks.push(Check::new(level, Area::Admission, format!("policy {name}"), message));
@@ -82,6 +84,7 @@ fn validates(
     policy: Option<&ValidatingAdmissionPolicy>,
     binding: Option<&ValidatingAdmissionPolicyBinding>,
     judged: &Judged,
+    (resources, operations): (&[&str], &[&str]),
 ) -> Found {
     let fail = |why: String| (Level::Fail, why);
     let Some(policy) = policy else {
@@ -94,6 +97,9 @@ fn validates(
     }
     if spec.validations.unwrap_or_default().is_empty() {
         return fail("it has no validations".to_owned());
+    }
+    if let Some(missed) = not_judged(spec.match_constraints.as_ref(), resources, operations) {
+        return fail(format!("it does not judge {missed}"));
     }
     if bound.policy_name.as_deref() != Some(name) {
         return fail(format!("its binding is of the policy {}", bound.policy_name.unwrap_or_default()));
@@ -117,6 +123,22 @@ fn validates(
         return fail("its binding is for some resources only".to_owned());
     }
     checked(policy)
+}
+
+/// What no rule of a policy names of all that it must judge: `UPDATE of approvals`.
+fn not_judged(matched: Option<&MatchResources>, resources: &[&str], operations: &[&str]) -> Option<String> {
+    let rules = matched.and_then(|matched| matched.resource_rules.as_deref()).unwrap_or_default();
+    let has = |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|item| item == "*" || item == wanted);
+    let judges = |rule: &NamedRuleWithOperations, resource: &str, operation: &str| {
+        let every = rule.resource_names.as_ref().is_none_or(Vec::is_empty) && rule.scope.as_deref() != Some("Cluster");
+        let kinds = has(&rule.api_groups, reeve_api::GROUP) && has(&rule.api_versions, reeve_api::VERSION);
+        every && kinds && has(&rule.resources, resource) && has(&rule.operations, operation)
+    };
+    let wanted = resources.iter().flat_map(|resource| operations.iter().map(move |operation| (resource, operation)));
+    wanted
+        .filter(|(resource, operation)| !rules.iter().any(|rule| judges(rule, resource, operation)))
+        .map(|(resource, operation)| format!("{operation} of {resource}"))
+        .next()
 }
 
 /// What a match leaves out that must be judged.

@@ -10,8 +10,16 @@ use crate::exit::Failure;
 use crate::read_api::Reeve;
 use crate::timeline::text::one_line;
 
-/// What the admission policies of a release are called after its own name.
-pub(super) const VALIDATING: [&str; 7] = ["approvals", "budgets", "killswitches", "requester", "status", "goal-runs", "secret-refs"];
+/// What the admission policies of a release are called after its own name, and what each must judge: resources, and what is done to them.
+pub(super) const VALIDATING: [(&str, &[&str], &[&str]); 7] = [
+    ("approvals", &["approvals"], &["CREATE", "UPDATE"]),
+    ("budgets", &["riskbudgets"], &["CREATE", "UPDATE", "DELETE"]),
+    ("killswitches", &["killswitches"], &["CREATE", "UPDATE", "DELETE"]),
+    ("requester", &["goals", "agentruns"], &["CREATE"]),
+    ("status", &["approvals/status", "agentruns/status", "goals/status", "killswitches/status", "riskbudgets/status"], &["UPDATE"]),
+    ("goal-runs", &["agentruns"], &["CREATE", "UPDATE"]),
+    ("secret-refs", &["modelproviders"], &["CREATE", "UPDATE"]),
+];
 /// The same of those that write: Kubernetes 1.36 and newer.
 pub(super) const MUTATING: [&str; 2] = ["requester", "approval-decision"];
 
@@ -45,7 +53,7 @@ impl Installed {
 
     /// The names of all its admission policies, which are those of their bindings.
     pub(super) fn policies(&self) -> Vec<String> {
-        VALIDATING.iter().chain(&MUTATING).map(|policy| self.policy(policy)).collect()
+        VALIDATING.iter().map(|(policy, _, _)| policy).chain(&MUTATING).map(|policy| self.policy(policy)).collect()
     }
 
     /// The name of one.

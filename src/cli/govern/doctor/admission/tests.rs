@@ -4,12 +4,15 @@ use serde_json::json;
 
 use super::*;
 
+const JUDGED: (&[&str], &[&str]) = (&["approvals"], &["CREATE", "UPDATE"]);
+
 fn policy(edit: impl FnOnce(&mut Value)) -> ValidatingAdmissionPolicy {
+    let rule = json!({ "apiGroups": ["reeve.dev"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": ["approvals"] });
     let mut policy = json!({
         "metadata": { "name": "reeve-approvals", "generation": 1 },
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": { "namespaceSelector": {}, "objectSelector": {}, "resourceRules": [{ "resources": ["approvals"] }] },
+            "matchConstraints": { "namespaceSelector": {}, "objectSelector": {}, "resourceRules": [rule] },
             "validations": [{ "expression": "true" }]
         },
         "status": { "observedGeneration": 1, "typeChecking": {} }
@@ -39,10 +42,10 @@ fn only(names: &[&str]) -> Value {
 
 #[test]
 fn a_policy_of_the_chart_is_in_force() {
-    let found = validates("reeve-approvals", Some(&policy(|_| {})), Some(&binding(|_| {})), &places(&["team"], true));
+    let found = validates("reeve-approvals", Some(&policy(|_| {})), Some(&binding(|_| {})), &places(&["team"], true), JUDGED);
     assert_eq!(found, (Level::Ok, "in force".to_owned()));
     let some = binding(|binding| binding["spec"]["matchResources"] = only(&["team", "reeve-system"]));
-    let found = validates("reeve-approvals", Some(&policy(|_| {})), Some(&some), &places(&["team", "reeve-system"], false));
+    let found = validates("reeve-approvals", Some(&policy(|_| {})), Some(&some), &places(&["team", "reeve-system"], false), JUDGED);
     assert_eq!(found, (Level::Ok, "in force".to_owned()));
 }
 
@@ -50,9 +53,20 @@ fn a_policy_of_the_chart_is_in_force() {
 fn what_takes_a_policy_out_of_force_is_a_failure_that_says_what() {
     type Edit = fn(&mut Value);
     let nothing: Edit = |_| {};
-    let cases: [(Edit, Edit, &str); 10] = [
+    let cases: [(Edit, Edit, &str); 13] = [
         (|policy| policy["spec"]["failurePolicy"] = "Ignore".into(), nothing, "its failurePolicy is Ignore"),
         (|policy| policy["spec"]["validations"] = json!([]), nothing, "it has no validations"),
+        (
+            |policy| policy["spec"]["matchConstraints"]["resourceRules"][0]["operations"] = json!(["CREATE"]),
+            nothing,
+            "it does not judge UPDATE of approvals",
+        ),
+        (
+            |policy| policy["spec"]["matchConstraints"]["resourceRules"][0]["resourceNames"] = json!(["one"]),
+            nothing,
+            "it does not judge CREATE of approvals",
+        ),
+        (|policy| policy["spec"]["matchConstraints"] = Value::Null, nothing, "it does not judge CREATE of approvals"),
         (nothing, |binding| binding["spec"]["validationActions"] = json!(["Warn", "Audit"]), "does not Deny; its actions are Warn, Audit"),
         (nothing, |binding| binding["spec"]["policyName"] = "other".into(), "its binding is of the policy other"),
         (nothing, |binding| binding["spec"]["paramRef"] = json!({ "name": "p" }), "its binding has parameters"),
@@ -76,13 +90,13 @@ fn what_takes_a_policy_out_of_force_is_a_failure_that_says_what() {
     ];
     let judged = places(&["team", "reeve-system"], true);
     for (edit_policy, edit_binding, words) in cases {
-        let (level, why) = validates("reeve-approvals", Some(&policy(edit_policy)), Some(&binding(edit_binding)), &judged);
+        let (level, why) = validates("reeve-approvals", Some(&policy(edit_policy)), Some(&binding(edit_binding)), &judged, JUDGED);
         assert_eq!(level, Level::Fail, "{why}");
         assert!(why.contains(words), "{why}");
     }
     for (there, bound) in [(false, true), (true, false)] {
         let (policy, binding) = (policy(nothing), binding(nothing));
-        let found = validates("reeve-approvals", there.then_some(&policy), bound.then_some(&binding), &judged);
+        let found = validates("reeve-approvals", there.then_some(&policy), bound.then_some(&binding), &judged, JUDGED);
         assert_eq!(found.0, Level::Fail);
         assert!(found.1.contains("is not there"), "{}", found.1);
     }
