@@ -1,8 +1,9 @@
 //! Approvals, budgets and kill switches, as people meet them.
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use reeve_api::{AgentRun, Approval, ApprovalPhase, Goal, KillSwitch, RiskBudget};
 use reeve_core::journal::Event;
 use reeve_store::Artifacts;
@@ -62,6 +63,10 @@ impl World {
         }))
         .unwrap();
         own.bindings().create(&PostParams::default(), &binding).await.unwrap();
+        // The chart's own is bound to the other tests' namespaces only.
+        let label = json!({"metadata": {"labels": {"reeve.dev/test-own-admission": "true"}}});
+        let namespaces: Api<Namespace> = Api::all(self.client());
+        namespaces.patch(self.namespace(), &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
         own
     }
 

@@ -89,7 +89,7 @@ async fn observe(context: &Arc<Context>, goal: &Goal) -> Result<BTreeMap<String,
         Some(tasks) => tasks.iter().map(|task| task.name.clone()).collect(),
         None => planned,
     };
-    for run in tasks.iter().map(|task| goal::task_name(&name, task)).chain([goal::acceptance_name(&name)]) {
+    for run in tasks.iter().map(|task| goal::task_name(&name, task)).chain([goal::acceptance_name(&name), goal::merge_name(&name)]) {
         let child = look(context, &api, goal, &run).await?;
         let absent = child == Child::Absent;
         children.insert(run, child);

@@ -162,18 +162,18 @@ impl Driver {
         let (asked, canonical) = (&state.asked, judged(call)?.clone());
         if let Err(why) = self.is_still(call, &canonical).await? {
             return match why {
-                Changed::What(message) => self.refuse_changed(call, asked, message),
+                Changed::What(message) => self.refuse_changed(call, asked, message).await,
                 Changed::Lost(reason, message) => self.lost(reason, message).await,
             };
         }
         let digest = approval::digest(&call.key, &canonical).map_err(|error| Error::bug(error.to_string()))?;
         if digest != asked.digest {
-            return self.refuse_changed(call, asked, "What would be done is not what was approved.".to_owned());
+            return self.refuse_changed(call, asked, "What would be done is not what was approved.".to_owned()).await;
         }
         let Tally::Approved { by } = state.tally() else { return Err(Error::bug("an approval to use that nobody approved")) };
         let judgement = self.judge(&call.key, &canonical, u32::try_from(by.len()).unwrap_or(0));
         if judgement.verdict != Verdict::Allow {
-            return self.refuse_changed(call, asked, format!("Policy no longer permits it with these keys: {}", judgement.reason));
+            return self.refuse_changed(call, asked, format!("Policy no longer permits it with these keys: {}", judgement.reason)).await;
         }
         let Some(object) = self.read_approval(asked).await? else {
             self.hear(state, None).await?;
@@ -239,8 +239,12 @@ impl Driver {
         })
     }
 
-    fn refuse_changed(&mut self, call: &PendingCall, asked: &ApprovalAsked, message: String) -> Result<(), Error> {
+    async fn refuse_changed(&mut self, call: &PendingCall, asked: &ApprovalAsked, message: String) -> Result<(), Error> {
         self.settle_approval(asked, ApprovalPhase::Superseded, message.clone())?;
+        self.commit().await?;
+        if let Some(object) = self.read_approval(asked).await? {
+            self.show_approval(&object).await?;
+        }
         let content = format!("Not done: {message} Ask for it again if it is still wanted.");
         self.log.stage(&Actor::Operator, Event::ToolResult(run::ended(call, Observation::Refused, content)))
     }
