@@ -384,10 +384,16 @@ impl Walk<'_> {
                     return Ok(*state);
                 }
                 let message = format!("Run {name} ended: {}: {}", finished.reason.as_str(), finished.message);
-                let reason = match finished.reason {
-                    EndReason::MergeRefused => "MergeRefused",
-                    _ if phase == GoalPhase::Accepting => "AcceptanceFailed",
-                    _ => "RunFailed",
+                let reason = match phase {
+                    GoalPhase::Merging if finished.reason == EndReason::MergeRefused => "MergeRefused",
+                    GoalPhase::Accepting => "AcceptanceFailed",
+                    GoalPhase::Pending
+                    | GoalPhase::Planning
+                    | GoalPhase::Working
+                    | GoalPhase::Merging
+                    | GoalPhase::Suspended
+                    | GoalPhase::Succeeded
+                    | GoalPhase::Failed => "RunFailed",
                 };
                 Err(Stop::At(GoalPhase::Failed, ConditionStatus::False, reason.to_owned(), message))
             }

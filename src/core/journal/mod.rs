@@ -1,16 +1,17 @@
 //! The journal: what a row is, how rows are chained, and how a chain is checked. Storage is `reeve-store`'s.
 
+mod bodies;
 mod chain;
 mod event;
 mod gates;
 
-pub use chain::{ChainError, Head, Row, RowDraft, Verified, Verifier};
-pub use event::{
-    AcceptanceCommand, Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, Phase,
-    PlannedTask, PolicyActivated, Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot,
-    ToolAsked, ToolEnded, Verdict, WorkspaceLoaded,
+pub use bodies::{
+    AcceptanceCommand, CheckpointTaken, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, PlannedTask, PolicyActivated,
+    Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot, ToolAsked, ToolEnded, Verdict,
+    WorkspaceLoaded,
 };
-
+pub use chain::{ChainError, Head, Row, RowDraft, Verified, Verifier};
+pub use event::{Actor, Event, Phase};
 pub use gates::{
     AdmissionPolicy, ApprovalAsked, ApprovalConsumed, ApprovalCreated, ApprovalSettled, ApprovalTerms, ApprovalVote, BudgetLimited,
     BudgetReserved, BudgetSettled, Cause, KillSeen, Proposal, Resumption, Suspension,

@@ -59,29 +59,22 @@ impl Gates {
 
     /// Takes in a row about a pause or a reservation; the words say why it cannot follow.
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), &'static str> {
-        match event {
-            Event::RunSuspended(why) => {
-                self.pauses.insert(why.cause, why.message.clone());
+        if let Event::RunSuspended(why) = event {
+            self.pauses.insert(why.cause, why.message.clone());
+        } else if let Event::RunResumed(gone) = event {
+            self.pauses.remove(&gone.cause);
+        } else if let Event::BudgetReserved(reserved) = event {
+            if self.reserved.is_some() {
+                return Err("something is reserved already");
             }
-            Event::RunResumed(gone) => {
-                self.pauses.remove(&gone.cause);
+            self.reserved = Some(reserved.clone());
+        } else if let Event::BudgetSettled(settled) = event {
+            if self.reserved.as_ref().map(|reserved| &reserved.key) != Some(&settled.key) {
+                return Err("no such reservation is open");
             }
-            Event::BudgetReserved(reserved) => {
-                if self.reserved.is_some() {
-                    return Err("something is reserved already");
-                }
-                self.reserved = Some(reserved.clone());
-            }
-            Event::BudgetSettled(settled) => {
-                if self.reserved.as_ref().map(|reserved| &reserved.key) != Some(&settled.key) {
-                    return Err("no such reservation is open");
-                }
-                self.reserved = None;
-            }
-            other => {
-                debug_assert!(false, "{} is no row about a gate", other.kind());
-                return Err("it is no row about a gate");
-            }
+            self.reserved = None;
+        } else {
+            return Err("it is no row about a gate");
         }
         Ok(())
     }
@@ -117,18 +110,28 @@ impl PendingCall {
         if self.keys_asked().is_none() {
             return Err("the call in hand asks for no keys");
         }
-        match event {
-            Event::ApprovalRequested(asked) if asked.key == self.key => {
-                if self.approval.as_ref().is_some_and(|before| before.is_open()) {
-                    return Err("it is asked for already");
-                }
-                self.approval = Some(Box::new(approval::State::new((**asked).clone())));
+        const ANOTHER: &str = "it is about another call";
+        let ours = |key: &str| if key == self.key { Ok(()) } else { Err(ANOTHER) };
+        if let Event::ApprovalRequested(asked) = event {
+            ours(&asked.key)?;
+            if self.approval.as_ref().is_some_and(|before| before.is_open()) {
+                return Err("it is asked for already");
             }
-            Event::ApprovalCreated(created) if created.key == self.key => self.open()?.created = Some(created.clone()),
-            Event::ApprovalVote(vote) if vote.key == self.key => self.open()?.votes.push(vote.clone()),
-            Event::ApprovalSettled(settled) if settled.key == self.key => self.open()?.settled = Some(settled.clone()),
-            Event::ApprovalConsumed(consumed) if consumed.key == self.key => self.open()?.consumed = Some(consumed.clone()),
-            _ => return Err("it is about another call"),
+            self.approval = Some(Box::new(approval::State::new((**asked).clone())));
+        } else if let Event::ApprovalCreated(created) = event {
+            ours(&created.key)?;
+            self.open()?.created = Some(created.clone());
+        } else if let Event::ApprovalVote(vote) = event {
+            ours(&vote.key)?;
+            self.open()?.votes.push(vote.clone());
+        } else if let Event::ApprovalSettled(settled) = event {
+            ours(&settled.key)?;
+            self.open()?.settled = Some(settled.clone());
+        } else if let Event::ApprovalConsumed(consumed) = event {
+            ours(&consumed.key)?;
+            self.open()?.consumed = Some(consumed.clone());
+        } else {
+            return Err(ANOTHER);
         }
         Ok(())
     }

@@ -102,6 +102,10 @@ impl Driver {
             return Ok(());
         }
         self.commit().await?;
+        // A crash may have come between a row and the status that shows it.
+        if let Some(object) = &object {
+            self.show_approval(object).await?;
+        }
         self.hold_open().await?;
         self.give_place_back();
         let expires = state.asked.expires_at.as_millisecond().saturating_sub(Timestamp::now().as_millisecond());

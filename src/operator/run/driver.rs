@@ -38,7 +38,7 @@ pub(super) async fn supervise(context: Arc<Context>, object: watch::Receiver<Arc
         let outcome = match Driver::new(&context, object.clone(), publisher.clone(), Arc::clone(&acting)).await {
             Ok(mut driver) => {
                 let before = driver.progress();
-                let outcome = if bugs < BUGS_AT_MOST { driver.drive().await } else { driver.end_after_bugs().await };
+                let outcome = if bugs < BUGS_AT_MOST { Box::pin(driver.drive()).await } else { Box::pin(driver.end_after_bugs()).await };
                 if driver.progress() != before {
                     context.backoff.reset(&publisher.name().to_owned());
                     bugs = 0;
@@ -142,7 +142,7 @@ impl Driver {
             return Err(Error::bug("the run cannot begin"));
         }
         self.end(Ending::new(EndReason::InternalError, "A bug of Reeve, met again at each try; the operator's log has it.")).await?;
-        self.drive().await
+        Box::pin(self.drive()).await
     }
 
     /// Waits for a place among the runs that work.
@@ -193,7 +193,7 @@ impl Driver {
             }
             match step {
                 Step::Begin => self.begin().await?,
-                Step::StartSandbox => self.start_sandbox().await?,
+                Step::StartSandbox => Box::pin(self.start_sandbox()).await?,
                 Step::LoadWorkspace => self.load_workspace().await?,
                 Step::CallModel { request, position, step, route } => self.call_model(*request, position, step, route).await?,
                 Step::Decide(call) => self.decide(call).await?,

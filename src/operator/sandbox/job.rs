@@ -39,7 +39,7 @@ const SCRATCH_BYTES: u64 = 1024 * MIB;
 const MIB: u64 = 1024 * 1024;
 
 /// Scheduled for at least this; the limits are the profile's. An agent mostly waits for its model.
-const REQUESTED_MILLICPU: u64 = 100;
+const REQUESTED_MILLICPU: u64 = 50;
 const REQUESTED_MEMORY_BYTES: u64 = 256 * MIB;
 const REQUESTED_STORAGE_BYTES: u64 = 256 * MIB;
 
