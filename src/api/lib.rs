@@ -57,6 +57,9 @@ pub mod label {
     pub const GOAL_UID: &str = "reeve.dev/goal-uid";
     /// On a sandbox's Pod: what the default-deny NetworkPolicy selects.
     pub const SANDBOX: &str = "reeve.dev/sandbox";
+    /// Annotation on the PolicySet that the operator made: digest of the spec that it came with. While the spec still is that, a newer Reeve
+    /// brings it up to date; one that a person has edited is left alone.
+    pub const SHIPPED: &str = "reeve.dev/shipped-digest";
     /// Annotation on a Secret: the hosts (`host` or `host:port`, comma separated) that its value may be sent to.
     pub const ALLOWED_HOSTS: &str = "reeve.dev/allowed-hosts";
 }

@@ -58,6 +58,12 @@ pub(crate) struct Operator {
     /// Binding of that policy
     #[arg(long, env = "REEVE_APPROVAL_BINDING", value_name = "NAME", default_value = "reeve-approvals")]
     approval_binding: String,
+    /// MutatingAdmissionPolicy that turns a decision into its caller's vote, where the server has it: the chart's
+    #[arg(long, env = "REEVE_DECISION_POLICY", value_name = "NAME", default_value = "reeve-approval-decision")]
+    decision_policy: String,
+    /// Binding of that policy
+    #[arg(long, env = "REEVE_DECISION_BINDING", value_name = "NAME", default_value = "reeve-approval-decision")]
+    decision_binding: String,
     /// Form of the log, which goes to standard error
     #[arg(long, env = "REEVE_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -133,6 +139,8 @@ impl Operator {
             read_api_address: self.read_api_address,
             approval_policy: self.approval_policy,
             approval_binding: self.approval_binding,
+            decision_policy: self.decision_policy,
+            decision_binding: self.decision_binding,
             max_concurrent_runs: self.max_concurrent_runs.get(),
         }
     }

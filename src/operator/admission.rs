@@ -1,7 +1,8 @@
 //! Whether admission proves votes: the policies as they are, and a forged vote that must be refused.
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
-use kube::api::{Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use reeve_api::Approval;
 use reeve_core::Digest;
@@ -17,14 +18,33 @@ use crate::error::Error;
 const FORGED: &str = "reeve.dev:forged-vote:";
 
 /// The admission policies that hold the votes, as they are now; or why they do not.
+///
+/// What turns a decision into a vote (from Kubernetes 1.36 on) is among them where it is there: it could write what nobody decided.
 pub(crate) async fn seen(client: &Client, config: &Config) -> Result<Result<Vec<AdmissionPolicy>, String>, Error> {
     let policy = look::<ValidatingAdmissionPolicy>(client, &config.approval_policy, |policy| &policy.spec).await?;
     let binding = look::<ValidatingAdmissionPolicyBinding>(client, &config.approval_binding, |binding| &binding.spec).await?;
-    Ok(match (policy, binding) {
-        (Some(policy), Some(binding)) => Ok(vec![policy, binding]),
-        (None, _) => Err(format!("ValidatingAdmissionPolicy {} is not there", config.approval_policy)),
-        (_, None) => Err(format!("ValidatingAdmissionPolicyBinding {} is not there", config.approval_binding)),
-    })
+    let mut seen = match (policy, binding) {
+        (Some(policy), Some(binding)) => vec![policy, binding],
+        (None, _) => return Ok(Err(format!("ValidatingAdmissionPolicy {} is not there", config.approval_policy))),
+        (_, None) => return Ok(Err(format!("ValidatingAdmissionPolicyBinding {} is not there", config.approval_binding))),
+    };
+    seen.extend(look_at_writer(client, "MutatingAdmissionPolicy", &config.decision_policy).await?);
+    seen.extend(look_at_writer(client, "MutatingAdmissionPolicyBinding", &config.decision_binding).await?);
+    Ok(Ok(seen))
+}
+
+/// One of the policies that write. None where the server does not have them, or not this one.
+async fn look_at_writer(client: &Client, kind: &str, name: &str) -> Result<Option<AdmissionPolicy>, Error> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
+    let Some(found) = Api::<DynamicObject>::all_with(client.clone(), &resource).get_opt(name).await? else { return Ok(None) };
+    let digest = Digest::of_canonical(&found.data.get("spec")).map_err(|error| Error::bug(error.to_string()))?;
+    Ok(Some(AdmissionPolicy {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        uid: found.uid().unwrap_or_default(),
+        generation: found.metadata.generation.unwrap_or_default(),
+        digest,
+    }))
 }
 
 async fn look<K>(client: &Client, name: &str, spec: impl Fn(&K) -> &Option<<K as Spec>::Of>) -> Result<Option<AdmissionPolicy>, Error>

@@ -35,6 +35,10 @@ pub struct Config {
     pub approval_policy: String,
     /// Name of its binding.
     pub approval_binding: String,
+    /// Name of the MutatingAdmissionPolicy that turns decisions into votes, where the server has it.
+    pub decision_policy: String,
+    /// Name of its binding.
+    pub decision_binding: String,
 }
 
 /// An address that nothing but its own host, or its own Pod, can reach.

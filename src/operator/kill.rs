@@ -16,6 +16,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use reeve_api::KillSwitch;
+use reeve_core::journal::KillSeen;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -35,6 +36,8 @@ pub(crate) struct Kill {
     /// Counts changes of the view.
     changed: watch::Sender<u64>,
     counts: Mutex<BTreeMap<String, Counts>>,
+    /// Switches whose engagement is journaled and whose release is not, by UID.
+    open: Mutex<BTreeMap<String, KillSeen>>,
 }
 
 #[derive(Default)]
@@ -62,13 +65,15 @@ pub(crate) struct Switch {
     /// None: it cannot be read, which counts as engaged.
     engaged: Option<bool>,
     reason: String,
+    /// What this was read from; older news says nothing.
+    version: u64,
+    /// Since when this process has seen it engaged.
+    since: Option<Instant>,
 }
 
 /// What an engaged switch stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Runs, by UID.
-    pub(crate) runs: BTreeSet<String>,
     /// Model requests that were cut off.
     pub(crate) model_requests: u32,
     /// Tool calls whose processes were killed.
@@ -78,8 +83,6 @@ pub(crate) struct Counts {
 /// What a run was doing when it was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
-    /// Nothing.
-    Idle,
     /// Asking a model.
     ModelRequest,
     /// Calling a tool.
@@ -90,7 +93,13 @@ impl Kill {
     /// Nothing is known yet, so everything stands still. `own` is the operator's namespace, whose switches stop every run.
     pub(crate) fn new(own: &str, scopes: &[Scope]) -> Kill {
         let scopes = scopes.iter().map(|scope| (scope.clone(), Seen::default())).collect();
-        Kill { own: own.to_owned(), view: Mutex::new(View { scopes }), changed: watch::channel(0).0, counts: Mutex::default() }
+        Kill {
+            own: own.to_owned(),
+            view: Mutex::new(View { scopes }),
+            changed: watch::channel(0).0,
+            counts: Mutex::default(),
+            open: Mutex::default(),
+        }
     }
 
     /// Why runs of this namespace must stand still; None where they may go on.
@@ -118,15 +127,13 @@ impl Kill {
         self.changed.subscribe()
     }
 
-    /// Counts a run that was stopped, for each switch that stops it.
-    pub(crate) fn count(&self, namespace: &str, run: &str, what: Stopped) {
+    /// Counts what was cut off, for each switch that did it.
+    pub(crate) fn count(&self, namespace: &str, what: Stopped) {
         let stopping: Vec<String> = self.lock().engaged(&self.own, namespace).map(|switch| switch.uid.clone()).collect();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         for uid in stopping {
             let counts = counts.entry(uid).or_default();
-            counts.runs.insert(run.to_owned());
             match what {
-                Stopped::Idle => {}
                 Stopped::ModelRequest => counts.model_requests += 1,
                 Stopped::ToolCall => counts.tool_calls += 1,
             }
@@ -147,9 +154,40 @@ impl Kill {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, with: impl FnOnce(&mut View)) {
-        with(&mut self.lock());
-        self.changed.send_modify(|n| *n += 1);
+    /// Changes the view, and rings where that changes what is stopped.
+    fn change(&self, scope: &Scope, with: impl FnOnce(&mut Seen) -> bool) {
+        let changed = with(self.lock().scopes.entry(scope.clone()).or_default());
+        if changed {
+            self.changed.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// Since when this process has seen the switch of this UID engaged; None where it has not.
+    pub(crate) fn engaged_since(&self, uid: &str) -> Option<Instant> {
+        self.lock().scopes.values().find_map(|seen| seen.switches.get(uid)).and_then(|switch| switch.since)
+    }
+
+    /// Keeps in mind what is journaled of a switch.
+    pub(crate) fn journaled(&self, seen: &KillSeen) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.engaged {
+            open.insert(seen.uid.clone(), seen.clone());
+        } else {
+            open.remove(&seen.uid);
+        }
+    }
+
+    /// UIDs of the switches in this scope whose engagement is journaled and whose release is not.
+    pub(crate) fn known(&self, scope: &Scope) -> BTreeSet<String> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().filter(|seen| scope.covers(&seen.namespace)).map(|seen| seen.uid.clone()).collect()
+    }
+
+    /// What to journal of a switch that was deleted; None where it was released before.
+    pub(crate) fn deleted(&self, uid: &str) -> Option<KillSeen> {
+        self.forget_counts(uid);
+        let seen = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(uid)?;
+        Some(KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..seen })
     }
 }
 
@@ -183,26 +221,41 @@ impl View {
 }
 
 impl Seen {
-    fn put(&mut self, object: &DeserializeGuard<KillSwitch>) {
-        let Some(uid) = object.uid() else { return };
+    /// Takes in one object, unless something newer is known of it. Whether that changes what is stopped.
+    fn put(&mut self, object: &DeserializeGuard<KillSwitch>, now: Instant) -> bool {
+        let Some(uid) = object.uid() else { return false };
         let (engaged, reason) = match &object.0 {
             Ok(switch) => (Some(switch.spec.engaged && switch.metadata.deletion_timestamp.is_none()), switch.spec.reason.clone()),
             Err(invalid) => (None, invalid.error.clone()),
         };
-        self.version = self.version.max(version(object.resource_version().as_deref()));
+        let version = version(object.resource_version().as_deref());
+        let before = self.switches.get(&uid);
+        if before.is_some_and(|before| before.version > version) {
+            return false;
+        }
+        let since = if engaged == Some(false) { None } else { before.and_then(|before| before.since).or(Some(now)) };
+        let changed = before.is_none_or(|before| before.engaged != engaged || before.reason != reason);
+        self.version = self.version.max(version);
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        self.switches.insert(uid.clone(), Switch { uid, namespace, name, engaged, reason });
+        self.switches.insert(uid.clone(), Switch { uid, namespace, name, engaged, reason, version, since });
+        changed
     }
 
-    /// Takes in a whole list, unless the watch has told something newer.
-    fn replace(&mut self, objects: &[DeserializeGuard<KillSwitch>], listed: u64, now: Instant) {
+    /// Takes in a whole list, unless the watch has told something newer. Whether that changes what is stopped.
+    fn replace(&mut self, objects: &[DeserializeGuard<KillSwitch>], listed: u64, now: Instant) -> bool {
+        let was_stale = self.fresh_at.is_none_or(|at| now.duration_since(at) > STALE);
         self.fresh_at = Some(now);
         if listed < self.version {
-            return;
+            return was_stale;
         }
         self.version = listed;
-        self.switches.clear();
-        objects.iter().for_each(|object| self.put(object));
+        let there: BTreeSet<String> = objects.iter().filter_map(|object| object.uid()).collect();
+        let before = self.switches.len();
+        self.switches.retain(|uid, _| there.contains(uid));
+        let gone = self.switches.len() != before;
+        // Each is taken in, whatever the ones before changed.
+        let changed = objects.iter().filter(|object| self.put(object, now)).count() > 0;
+        was_stale || gone || changed
     }
 }
 
@@ -230,17 +283,17 @@ async fn watch_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>,
             // What is missing from a relist is taken away by the next list; until then it counts.
             Ok(Event::InitDone) => {
                 let fresh = std::mem::take(&mut listing);
-                kill.change(|view| {
-                    let seen = view.scopes.entry(scope.clone()).or_default();
-                    fresh.iter().for_each(|object| seen.put(object));
-                    seen.fresh_at = Some(Instant::now());
+                let now = Instant::now();
+                kill.change(&scope, |seen| {
+                    let was_stale = seen.fresh_at.is_none_or(|at| now.duration_since(at) > STALE);
+                    seen.fresh_at = Some(now);
+                    fresh.iter().filter(|object| seen.put(object, now)).count() > 0 || was_stale
                 });
             }
-            Ok(Event::Apply(object)) => kill.change(|view| view.scopes.entry(scope.clone()).or_default().put(&object)),
-            Ok(Event::Delete(object)) => kill.change(|view| {
-                let seen = view.scopes.entry(scope.clone()).or_default();
+            Ok(Event::Apply(object)) => kill.change(&scope, |seen| seen.put(&object, Instant::now())),
+            Ok(Event::Delete(object)) => kill.change(&scope, |seen| {
                 seen.version = seen.version.max(version(object.resource_version().as_deref()));
-                seen.switches.remove(&object.uid().unwrap_or_default());
+                seen.switches.remove(&object.uid().unwrap_or_default()).is_some()
             }),
             Err(error) => tracing::warn!(%error, "the watch of kill switches was cut"),
         }
@@ -256,7 +309,7 @@ async fn list_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, 
         match tokio::time::timeout(LIST_PATIENCE, api.list(&ListParams::default())).await {
             Ok(Ok(list)) => {
                 let listed = version(list.metadata.resource_version.as_deref());
-                kill.change(|view| view.scopes.entry(scope.clone()).or_default().replace(&list.items, listed, asked));
+                kill.change(&scope, |seen| seen.replace(&list.items, listed, asked));
             }
             Ok(Err(error)) => tracing::warn!(%error, "the kill switches cannot be listed"),
             Err(_) => tracing::warn!("the kill switches cannot be listed: no answer in time"),
@@ -313,10 +366,13 @@ mod tests {
         let now = Instant::now();
         let mut seen = Seen::default();
         seen.replace(&[], 10, now);
-        seen.put(&switch("team", "a", 12, true));
+        assert!(seen.put(&switch("team", "a", 12, true), now));
+        assert!(!seen.put(&switch("team", "a", 11, false), now), "a late word takes nothing back either");
+        assert_eq!(seen.switches["a"].engaged, Some(true));
         seen.replace(&[], 11, now);
         assert!(seen.switches.contains_key("a"), "the list was asked for before it was engaged");
-        seen.replace(&[], 13, now);
+        assert!(seen.replace(&[], 13, now));
         assert!(seen.switches.is_empty());
+        assert!(!seen.replace(&[], 14, now), "nobody is rung for nothing")
     }
 }

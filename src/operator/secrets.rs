@@ -31,10 +31,16 @@ impl Secrets {
 
     /// The event without secrets: what is journaled is also what the run goes on with.
     pub(crate) fn redacted(&self, namespace: &str, event: Event) -> Event {
-        let redactor = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.get(namespace).map(|known| Arc::clone(&known.redactor)).unwrap_or_default()
-        };
-        redactor.event(event)
+        self.redactor(namespace).event(event)
+    }
+
+    /// The text without secrets.
+    pub(crate) fn redacted_text(&self, namespace: &str, text: &str) -> String {
+        self.redactor(namespace).text(text)
+    }
+
+    fn redactor(&self, namespace: &str) -> Arc<Redactor> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(namespace).map(|known| Arc::clone(&known.redactor)).unwrap_or_default()
     }
 }

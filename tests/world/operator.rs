@@ -90,6 +90,7 @@ impl Operator {
             .args(["--identity", &format!("{}-{}", site.namespace, start.identity)])
             .args(["--approval-policy", start.admission.as_deref().unwrap_or("reeve-approvals")])
             .args(["--approval-binding", start.admission.as_deref().unwrap_or("reeve-tests-approvals")])
+            .args(["--decision-binding", "reeve-tests-approval-decision"])
             .args(["--max-concurrent-runs", "25"])
             .args(["--log-format", "text", "--log", "info,rmcp=warn"])
             .env("KUBECONFIG", &site.kubeconfig)

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::state::{CallStage, PendingCall};
 use crate::approval;
-use crate::journal::{BudgetReserved, Cause, Event, Judgement, Verdict};
+use crate::journal::{BudgetReserved, Cause, Event, Judgement, Observation, ToolEnded, Verdict};
+use crate::tool::ToolName;
 
 /// What holds a run up, folded.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +55,25 @@ impl Gates {
             (true, None) => self.clock.still_since = Some(at),
             (false, Some(_)) => self.clock = Clock { still_since: None, still_ms: self.still_ms(at) },
             (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Keeps which protected paths people let the run write. Only as long as nothing else may have written them since: a program, or another
+    /// write, and what people saw is no longer sure to be what is there.
+    pub(super) fn on_result(&mut self, call: &PendingCall, ended: &ToolEnded) {
+        let CallStage::Judged(canonical, _) = &call.stage else { return };
+        if !matches!(ended.observation, Observation::Ran { .. }) {
+            return;
+        }
+        let written = canonical.paths.iter().filter(|touched| touched.write).map(|touched| &touched.path);
+        if matches!(canonical.tool, ToolName::ShellRun | ToolName::TestsRun) {
+            self.approved_paths.clear();
+        } else if call.approval.as_ref().is_some_and(|approval| approval.consumed.is_some()) {
+            self.approved_paths.extend(written.cloned());
+        } else {
+            written.for_each(|path| {
+                self.approved_paths.remove(path);
+            });
         }
     }
 

@@ -102,6 +102,33 @@ pub enum Step {
     Done,
 }
 
+impl Step {
+    /// Whether it is work that takes one of the places for runs. Waiting, hearing votes and ending take none.
+    pub const fn works(&self) -> bool {
+        match self {
+            Step::Begin
+            | Step::StartSandbox
+            | Step::LoadWorkspace
+            | Step::CallModel { .. }
+            | Step::Decide(_)
+            | Step::CallTool { .. }
+            | Step::UseApproval(_)
+            | Step::Merge { .. }
+            | Step::Checkpoint => true,
+            Step::Refuse(..)
+            | Step::AskApproval { .. }
+            | Step::AwaitApproval(_)
+            | Step::SettleInFull(_)
+            | Step::AwaitAnswer { .. }
+            | Step::Answer(_)
+            | Step::Reflect(_)
+            | Step::End(_)
+            | Step::Wait
+            | Step::Done => false,
+        }
+    }
+}
+
 /// How a run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {

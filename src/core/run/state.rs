@@ -279,10 +279,8 @@ impl RunState {
                 if let Err(why) = call.on_approval(event) {
                     return refuse(why);
                 }
-                if let (Event::ApprovalConsumed(consumed), CallStage::Judged(canonical, _)) = (event, &call.stage) {
+                if let Event::ApprovalConsumed(consumed) = event {
                     self.gates.approved_by = consumed.by.clone();
-                    let written = canonical.paths.iter().filter(|touched| touched.write);
-                    self.gates.approved_paths.extend(written.map(|touched| touched.path.clone()));
                 }
             }
             Event::ToolResult(ended) => match self.pending.front() {
@@ -410,7 +408,9 @@ impl RunState {
     }
 
     fn on_result(&mut self, ended: &ToolEnded) {
-        let Some(PendingCall { call, stage, .. }) = self.pending.pop_front() else { return };
+        let Some(done) = self.pending.pop_front() else { return };
+        self.gates.on_result(&done, ended);
+        let PendingCall { call, stage, .. } = done;
         self.output_bytes = self.output_bytes.saturating_add(ended.content.len() as u64);
         self.checkpoint_fresh = false;
         let word = self.count(&ended.observation, ToolName::parse(&call.name));

@@ -7,11 +7,14 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use reeve_api::{ConditionStatus, KillSwitch, KillSwitchStatus};
+use reeve_api::{AgentRun, AgentRunPhase, ConditionStatus, KillSwitch, KillSwitchStatus};
 use reeve_core::conditions::{self, Say, whole_second};
 use reeve_core::journal::{Actor, Event, KillSeen, RowDraft};
 
+use super::deletions::{Kept, forget_deleted};
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
@@ -23,7 +26,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    drive(Arc::clone(&context), controller::<KillSwitch>(&context, scope), reconcile)
+    let switches = drive(Arc::clone(&context), controller::<KillSwitch>(&context, scope), reconcile);
+    let kept = Kept { uids: |context, scope| context.kill.known(scope), forget };
+    let deletions = forget_deleted::<KillSwitch>(context, scope, kept);
+    Box::pin(async move {
+        futures::future::join(switches, deletions).await;
+    })
+}
+
+/// Deleting a switch releases it, and stands in the journal like any release.
+fn forget(context: &Arc<Context>, uid: &str) {
+    let Some(seen) = context.kill.deleted(uid) else { return };
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        let event = context.secrets.redacted(&seen.namespace.clone(), Event::Kill(seen));
+        let appended = match RowDraft::of(&event, &Actor::Spec, Timestamp::now()) {
+            Ok(draft) => context.append_own(draft).await,
+            Err(error) => Err(Error::bug(error.to_string())),
+        };
+        if let Err(error) = appended {
+            tracing::error!(%error, "the deletion of a kill switch could not be journaled");
+        }
+    });
 }
 
 async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Action, Error> {
@@ -53,27 +77,56 @@ async fn engaged(context: &Arc<Context>, switch: &KillSwitch) -> Result<Action, 
 }
 
 /// Waits until no run that it covers asks a model or calls a tool, and writes down how long that took.
+///
+/// Quiet means: the runs' own view has the switch too, every run that has not ended is driven (so that what ran before a restart is known),
+/// and none of them acts.
 async fn wait_for_quiet(context: &Arc<Context>, switch: &KillSwitch, status: KillSwitchStatus) -> Result<Action, Error> {
-    let namespace = switch.namespace().unwrap_or_default();
+    let (namespace, uid) = (switch.namespace().unwrap_or_default(), switch.uid().unwrap_or_default());
     let everywhere = namespace == context.config.namespace;
-    let since = tokio::time::Instant::now();
-    let acts = || context.runs.acts(|of| everywhere || of == namespace);
-    while acts() && since.elapsed() < LONGEST_LOOK {
+    let covers = |of: &str| everywhere || of == namespace;
+    let scope = if everywhere { Scope::All } else { Scope::Namespace(namespace.clone()) };
+    let begun = tokio::time::Instant::now();
+    let quiet = loop {
+        if context.kill.engaged_since(&uid).is_some() && !context.runs.acts(covers) && all_driven(context, &scope).await? {
+            break true;
+        }
+        if begun.elapsed() >= LONGEST_LOOK {
+            break false;
+        }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-    let quiet = !acts();
-    let counts = context.kill.counts(&switch.uid().unwrap_or_default());
-    let small = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    };
+    let since = context.kill.engaged_since(&uid).unwrap_or(begun);
+    let counts = context.kill.counts(&uid);
     let status = KillSwitchStatus {
-        stopped_runs: Some(small(counts.runs.len())),
-        stopped_model_requests: Some(i32::try_from(counts.model_requests).unwrap_or(i32::MAX)),
-        stopped_tool_calls: Some(i32::try_from(counts.tool_calls).unwrap_or(i32::MAX)),
+        stopped_runs: i32::try_from(context.runs.count(covers)).ok(),
+        stopped_model_requests: i32::try_from(counts.model_requests).ok(),
+        stopped_tool_calls: i32::try_from(counts.tool_calls).ok(),
         quiet_after_ms: if quiet { i64::try_from(since.elapsed().as_millis()).ok() } else { None },
         ..status
     };
     let status = with_ready(switch, status.clone(), said(switch, &status));
     show(context, switch, switch.status.as_ref(), &status).await?;
     Ok(if quiet { Action::await_change() } else { Action::requeue(LOOK_EVERY) })
+}
+
+/// Whether every run of the scope that has not ended has its driver; one that nobody drives may have left processes behind.
+async fn all_driven(context: &Context, scope: &Scope) -> Result<bool, Error> {
+    let scopes: Vec<Scope> = match (scope, context.config.watch_namespaces.as_slice()) {
+        (Scope::All, [_, ..]) => context.config.watch_namespaces.iter().cloned().map(Scope::Namespace).collect(),
+        (Scope::All, []) | (Scope::Namespace(_), _) => vec![scope.clone()],
+    };
+    for scope in scopes {
+        for run in scope.api::<DeserializeGuard<AgentRun>>(&context.client).list(&ListParams::default()).await? {
+            let ended = match &run.0 {
+                Ok(run) => run.status.as_ref().and_then(|status| status.phase).is_some_and(AgentRunPhase::is_final),
+                Err(_) => true,
+            };
+            if !ended && !context.runs.drives(&run.uid().unwrap_or_default()) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 async fn released(context: &Arc<Context>, switch: &KillSwitch, old: KillSwitchStatus) -> Result<Action, Error> {
@@ -94,6 +147,7 @@ async fn journal(context: &Context, switch: &KillSwitch, engaged: bool) -> Resul
         engaged,
         reason: switch.spec.reason.clone(),
     };
+    context.kill.journaled(&seen);
     let event = context.secrets.redacted(&namespace, Event::Kill(seen));
     let draft = RowDraft::of(&event, &Actor::Spec, Timestamp::now()).map_err(|error| Error::bug(error.to_string()))?;
     context.append_own(draft).await

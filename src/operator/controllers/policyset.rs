@@ -9,7 +9,7 @@ use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
-use reeve_api::{ConditionStatus, FIELD_MANAGER, PolicyMode, PolicySet, PolicySetSpec, PolicySetStatus};
+use reeve_api::{ConditionStatus, FIELD_MANAGER, PolicyMode, PolicySet, PolicySetSpec, PolicySetStatus, label};
 use reeve_core::Digest;
 use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Actor, Event, PolicyActivated, RowDraft, Seq, Stream};
@@ -34,12 +34,16 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
     })
 }
 
-/// Creates the default set at the first start. One that a person has edited is left alone, and one that a person has deleted stays away:
-/// without a set of the operator's nothing is allowed, which may be just what was wanted.
+/// Creates the default set at the first start, and brings one that nobody has edited up to date after an upgrade. One that a person has
+/// edited is left alone, and one that a person has deleted stays away: without a set of the operator's nothing is allowed, which may be
+/// just what was wanted.
 pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
     let api: Api<PolicySet> = Api::namespaced(context.client.clone(), &context.config.namespace);
-    if api.get_opt(DEFAULT).await?.is_some() {
-        return Ok(());
+    let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
+    let digest = Digest::of_canonical(&spec).map_err(|error| Error::bug(error.to_string()))?;
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    if let Some(found) = api.get_opt(DEFAULT).await? {
+        return bring_up_to_date(&api, &parameters, found, spec, digest).await;
     }
     let default = (context.config.namespace.clone(), DEFAULT.to_owned());
     if activations(context).await?.contains_key(&default) {
@@ -49,13 +53,47 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
         );
         return Ok(());
     }
-    let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
-    let metadata =
-        ObjectMeta { name: Some(DEFAULT.to_owned()), namespace: Some(context.config.namespace.clone()), ..ObjectMeta::default() };
-    let set = PolicySet { metadata, spec, status: None };
-    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match api.create(&parameters, &set).await {
+    let metadata = ObjectMeta {
+        name: Some(DEFAULT.to_owned()),
+        namespace: Some(context.config.namespace.clone()),
+        annotations: Some(BTreeMap::from([(label::SHIPPED.to_owned(), digest.to_string())])),
+        ..ObjectMeta::default()
+    };
+    match api.create(&parameters, &PolicySet { metadata, spec, status: None }).await {
         Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn bring_up_to_date(
+    api: &Api<PolicySet>,
+    parameters: &PostParams,
+    mut found: PolicySet,
+    spec: PolicySetSpec,
+    digest: Digest,
+) -> Result<(), Error> {
+    let there = Digest::of_canonical(&found.spec).map_err(|error| Error::bug(error.to_string()))?;
+    if there == digest {
+        return Ok(());
+    }
+    let untouched = match found.annotations().get(label::SHIPPED) {
+        Some(shipped) => *shipped == there.to_string(),
+        // The first release wrote no annotation; a set of its first generation is what it wrote.
+        None => found.metadata.generation == Some(1),
+    };
+    if !untouched {
+        tracing::warn!(policyset = DEFAULT, "a person has edited it; what this version of Reeve ships is not taken over");
+        return Ok(());
+    }
+    found.spec = spec;
+    found.annotations_mut().insert(label::SHIPPED.to_owned(), digest.to_string());
+    // Guarded by the resource version that was read: whoever edits it in between wins.
+    match api.replace(DEFAULT, parameters, &found).await {
+        Ok(_) => {
+            tracing::info!(policyset = DEFAULT, "brought up to date: nobody had edited it");
+            Ok(())
+        }
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(error) => Err(error.into()),
     }

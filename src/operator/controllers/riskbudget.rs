@@ -28,6 +28,9 @@ use crate::scope::Scope;
 /// Between two looks at all budgets while something moves.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two looks for reservations of deleted runs.
+const SWEPT_EVERY: Duration = Duration::from_secs(60);
+
 /// Accounts of budgets that are in force, by the UID of their object.
 #[derive(Default)]
 pub(crate) struct Budgets(Mutex<BTreeMap<String, String>>);
@@ -92,7 +95,22 @@ pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(),
             }
         }
     }
-    settle_deleted(context, scopes).await
+    settle_deleted(context, scopes).await?;
+    let (context, scopes) = (Arc::clone(context), scopes.to_vec());
+    // A driver that was ended in the middle of an append may leave a reservation that nobody saw.
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(SWEPT_EVERY);
+        loop {
+            tokio::select! {
+                () = context.stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            if let Err(error) = settle_deleted(&context, &scopes).await {
+                tracing::warn!(%error, "reservations of deleted runs could not be looked for");
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Settles in full what deleted runs had reserved: what was held for them may have been spent.
@@ -113,8 +131,11 @@ async fn settle_deleted(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), 
         let runs = scope.api::<PartialObjectMeta<DeserializeGuard<AgentRun>>>(&context.client);
         there.extend(runs.list_metadata(&ListParams::default()).await?.iter().filter_map(|run| run.uid()));
     }
-    for uid in open.difference(&there) {
-        RunLog::settle_gone(context, uid).await?;
+    for uid in open.difference(&there).filter(|uid| !context.runs.drives(uid)) {
+        // One run whose rows cannot be read must not keep the others from working.
+        if let Err(error) = RunLog::settle_gone(context, uid).await {
+            tracing::error!(uid, %error, "what a deleted run had reserved could not be settled");
+        }
     }
     Ok(())
 }

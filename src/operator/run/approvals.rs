@@ -56,11 +56,20 @@ impl Driver {
         let voted = made.spec.votes.as_ref().is_some_and(|votes| !votes.is_empty());
         if voted || approval::differs(&asked, &made.spec).is_some() {
             let message = "It had votes, or other words, before the journal knew it.".to_owned();
-            return self.settle_approval(&asked, ApprovalPhase::Superseded, message);
+            self.settle_approval(&asked, ApprovalPhase::Superseded, message)?;
+            self.commit().await?;
+            return self.show_approval(&made).await;
         }
         let namespace = self.namespace();
         let proof = admission::forged_vote_is_refused(&self.context.client, &self.context.config, &namespace, &asked.name).await?;
         proof.map_err(Error::AdmissionNotInForce)?;
+        if Timestamp::now() >= asked.expires_at {
+            // Nobody could ever have voted on it: that is no answer.
+            let message = "It expired before anybody could vote.".to_owned();
+            self.settle_approval(&asked, ApprovalPhase::Superseded, message)?;
+            self.commit().await?;
+            return self.show_approval(&made).await;
+        }
         let uid = made.uid().unwrap_or_default();
         let created = ApprovalCreated { key: asked.key.clone(), name: asked.name.clone(), uid, admission: policies };
         self.log.stage(&Actor::Operator, Event::ApprovalCreated(created))?;
@@ -74,7 +83,9 @@ impl Driver {
         let delta = match &started.spec.merge {
             Some(proposal) if canonical.tool == ToolName::Merge => {
                 let patch = self.context.artifacts.get(&proposal.patch.digest).await?;
-                approval::merge_delta(proposal, &String::from_utf8_lossy(&patch))
+                // Before it is cut to size: what is masked may grow.
+                let patch = self.context.secrets.redacted_text(&self.namespace(), &String::from_utf8_lossy(&patch));
+                approval::merge_delta(proposal, &patch)
             }
             Some(_) | None => approval::delta(canonical),
         };
@@ -98,7 +109,11 @@ impl Driver {
     pub(super) async fn await_approval(&mut self, call: &PendingCall) -> Result<(), Error> {
         let Some(state) = call.approval.as_deref() else { return Err(Error::bug("no approval to wait for")) };
         let object = self.read_approval(&state.asked).await?;
-        if self.hear(state, object.as_ref()).await? {
+        let admission = match &object {
+            Some(found) if approval::has_news(state, seen(Some(found))) => self.admission(state).await?,
+            Some(_) | None => Admission::Unknown,
+        };
+        if self.hear(state, object.as_ref(), &admission).await? {
             return Ok(());
         }
         self.commit().await?;
@@ -118,12 +133,8 @@ impl Driver {
     }
 
     /// Journals new votes and what they settle; whether there was anything. The object's status follows.
-    async fn hear(&mut self, state: &State, object: Option<&Approval>) -> Result<bool, Error> {
-        let admission = match object {
-            Some(object) if approval::has_news(state, seen(Some(object))) => self.admission(state).await?,
-            Some(_) | None => Admission::Unknown,
-        };
-        let approval::Plan { votes, settle } = approval::plan(Timestamp::now(), state, seen(object), &admission);
+    async fn hear(&mut self, state: &State, object: Option<&Approval>, admission: &Admission) -> Result<bool, Error> {
+        let approval::Plan { votes, settle } = approval::plan(Timestamp::now(), state, seen(object), admission);
         if votes.is_empty() && settle.is_none() {
             return Ok(false);
         }
@@ -179,14 +190,16 @@ impl Driver {
         if judgement.verdict != Verdict::Allow {
             return self.refuse_changed(call, asked, format!("Policy no longer permits it with these keys: {}", judgement.reason)).await;
         }
-        let Some(object) = self.read_approval(asked).await? else {
-            self.hear(state, None).await?;
-            return Ok(());
-        };
+        let object = self.read_approval(asked).await?;
         let admission = self.admission(state).await?;
-        let plan = approval::plan(Timestamp::now(), state, seen(Some(&object)), &admission);
-        if !plan.votes.is_empty() || plan.settle.is_some() || approval::has_news(state, seen(Some(&object))) {
-            self.hear(state, Some(&object)).await?;
+        if self.hear(state, object.as_ref(), &admission).await? {
+            return Ok(());
+        }
+        let Some(object) = object.filter(|_| admission == Admission::InForce) else {
+            return Err(Error::bug("an approval that is not there, or that nothing proves, went on"));
+        };
+        // Used under a switch it could no longer be denied, and would not be done.
+        if self.context.kill.stops(&self.namespace()).is_some() {
             return Ok(());
         }
         crash::point("effect.consume.before");
@@ -309,15 +322,43 @@ impl Driver {
         telemetry::ApprovalMoved { approval: &approval, action: &asked.action, phase: phase.as_str() }.emit();
     }
 
+    /// Why a call that used an approval may not begin any more: it stood still past the time that people had answered for.
+    pub(super) fn out_of_date(&self, key: &str) -> Option<String> {
+        let call = self.log.state().pending.front().filter(|call| call.key == key)?;
+        let asked = &call.approval.as_ref().filter(|approval| approval.consumed.is_some())?.asked;
+        (Timestamp::now() >= asked.expires_at).then(|| {
+            format!(
+                "Not done: it was approved until {}, and had not begun by then. Ask for it again if it is still wanted.",
+                asked.expires_at
+            )
+        })
+    }
+
+    /// Settles an approval that is open when its run ends, and shows it.
+    pub(super) async fn close_approval(&mut self) -> Result<(), Error> {
+        let Some(asked) = self.approval().filter(|approval| approval.is_open()).map(|approval| approval.asked.clone()) else {
+            return Ok(());
+        };
+        self.settle_approval(&asked, ApprovalPhase::Superseded, "Its run has ended.".to_owned())?;
+        self.commit().await?;
+        match self.read_approval(&asked).await? {
+            Some(object) => self.show_approval(&object).await,
+            None => Ok(()),
+        }
+    }
+
     /// Makes the proposal the Goal's result. Doing it again changes nothing.
     pub(super) async fn merge(&mut self, key: String, call_id: String, proposal: Proposal) -> Result<(), Error> {
         self.commit().await?;
-        if self.context.kill.stops(&self.namespace()).is_some() {
-            // Its intent is durable; the next look stands still before it.
-            return Ok(());
+        let Some(_acting) = self.act() else { return Ok(()) };
+        let name = format!("goals/{}", proposal.goal_uid);
+        let done = self.context.artifacts.pointed(&name).await? == Some(proposal.bundle.digest);
+        if !done && let Some(message) = self.out_of_date(&key) {
+            let ended = ToolEnded { key, call_id, observation: Observation::Refused, content: message };
+            return self.log.stage(&Actor::Operator, Event::ToolResult(ended));
         }
         crash::point("effect.merge.before");
-        self.context.artifacts.point(&format!("goals/{}", proposal.goal_uid), &proposal.bundle.digest).await?;
+        self.context.artifacts.point(&name, &proposal.bundle.digest).await?;
         crash::point("effect.merge.after");
         let content = format!("{} is merged.", proposal.head_commit);
         self.log.stage(&Actor::Operator, Event::ToolResult(ToolEnded { key, call_id, observation: Observation::Answered, content }))

@@ -74,7 +74,9 @@ impl Driver {
     pub(super) fn settle(&mut self, used: Option<Amounts>) -> Result<(), Error> {
         let Some(reserved) = self.log.state().gates.reserved.clone() else { return Ok(()) };
         let BudgetReserved { account, key, amounts } = reserved;
-        let settled = BudgetSettled { account, key, used: used.unwrap_or(amounts), in_full: used.is_none() };
+        // What killing at the limit took longer than the limit is Reeve's own time.
+        let in_time = |used: Amounts| Amounts { runtime_ms: used.runtime_ms.min(amounts.runtime_ms), ..used };
+        let settled = BudgetSettled { account, key, used: used.map_or(amounts, in_time), in_full: used.is_none() };
         self.log.stage(&Actor::Operator, Event::BudgetSettled(settled))
     }
 }

@@ -1,7 +1,7 @@
 //! One run from its first row to its last.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -95,6 +95,8 @@ pub(super) struct Driver {
     pub(super) budget_wish: Option<Amounts>,
     /// Set while a model is asked or a tool called.
     pub(super) acting: Arc<AtomicBool>,
+    /// Whether the sandbox has killed everything since the run was last stopped.
+    pub(super) halted: bool,
     /// Whether the sandbox was given the time of a pause.
     pub(super) held_open: bool,
     /// Held while the run works; given back while it waits for a person or for what it refers to.
@@ -118,6 +120,8 @@ impl Driver {
                 format!("the status names row {shown}, the journal ends at {kept}: it was restored, or lost. Create the run again");
             return Err(Error::JournalLost(message));
         }
+        // A call that was in flight before this process may run on in its sandbox.
+        acting.store(log.state().call_in_flight().is_some(), Ordering::SeqCst);
         Ok(Driver {
             context: Arc::clone(context),
             object,
@@ -126,6 +130,7 @@ impl Driver {
             publisher,
             budget_wish: None,
             acting,
+            halted: false,
             held_open: false,
             place: None,
         })
@@ -185,9 +190,13 @@ impl Driver {
     /// Does one step after the other.
     async fn drive(&mut self) -> Result<(), Error> {
         loop {
-            self.take_place().await?;
             self.obey().await?;
             let step = run::next(self.log.state(), Timestamp::now());
+            // Who waits for people needs no place, or those who work could have their time run out.
+            if step.works() && self.place.is_none() {
+                self.take_place().await?;
+                continue;
+            }
             if !self.log.state().gates.stands_still() {
                 self.go_on().await?;
             }
@@ -364,6 +373,7 @@ impl Driver {
 
     /// Ends the run: the last row first, then (as the step after it) the sandbox and the final status.
     pub(super) async fn end(&mut self, ending: Ending) -> Result<(), Error> {
+        self.close_approval().await?;
         self.settle(None)?;
         let finished = ending.finished(Timestamp::now());
         self.tell_end(&finished);

@@ -15,7 +15,7 @@ use reeve_gateway::ModelError;
 use super::budget::{self, Held};
 use super::crash;
 use super::driver::Driver;
-use super::sandbox::Answer;
+use super::sandbox::{Answer, LOOKUP_WAIT_MS};
 use crate::error::Error;
 use crate::kill::Stopped;
 use crate::telemetry::{self, Event as _};
@@ -38,7 +38,10 @@ impl Driver {
         if !self.commit_held().await? {
             return Ok(());
         }
-        let Some(_acting) = self.act() else { return Ok(()) };
+        let Some(_acting) = self.act() else {
+            // Nothing was sent, so nothing is charged.
+            return self.settle(Some(budget::of_refusal(Duration::ZERO)));
+        };
         crash::point("effect.model.before");
         let before = Instant::now();
         let (kill, namespace) = (std::sync::Arc::clone(&self.context.kill), self.namespace());
@@ -46,7 +49,7 @@ impl Driver {
             answered = self.ask(&request, &position, &provider, before + time) => answered?,
             () = kill.engaged(&namespace) => {
                 // The answer is lost, and may be charged: what was held for it is settled in full, and it is asked for anew.
-                kill.count(&namespace, &self.log.state().uid, Stopped::ModelRequest);
+                kill.count(&namespace, Stopped::ModelRequest);
                 return Ok(());
             }
         };
@@ -199,6 +202,19 @@ impl Driver {
         mut confinement: wire::Confinement,
     ) -> Result<(), Error> {
         let tool = canonical.tool;
+        if let Some(message) = self.out_of_date(&key) {
+            let lookup = wire::Lookup { key: key.clone(), wait_ms: LOOKUP_WAIT_MS };
+            match self.find(&lookup).await? {
+                Answer::Got(wire::Recorded::Absent) => {
+                    self.settle(Some(budget::of_refusal(Duration::ZERO)))?;
+                    let ended = ToolEnded { key, call_id, observation: Observation::Refused, content: message };
+                    return self.log.stage(&Actor::Operator, Event::ToolResult(ended));
+                }
+                // It had begun: what came of it is taken in below.
+                Answer::Got(wire::Recorded::Done { .. } | wire::Recorded::Running | wire::Recorded::Unknown) | Answer::Refused(_) => {}
+                Answer::Lost(reason, message) => return self.lost(reason, message).await,
+            }
+        }
         // No call outlasts its run, nor the time that its budget has left.
         let wish = Duration::from_millis(confinement.timeout_ms).min(self.left());
         let Held::For(time) = self.hold(key.clone(), budget::of_call(wish)).await? else { return Ok(()) };
@@ -214,7 +230,7 @@ impl Driver {
             answer = self.execute(&key, &canonical, confinement) => answer?,
             () = kill.engaged(&namespace) => {
                 // Its intent stays; its processes are killed, and what came of it stands in the ledger when the run goes on.
-                kill.count(&namespace, &self.log.state().uid, Stopped::ToolCall);
+                kill.count(&namespace, Stopped::ToolCall);
                 return self.quiet().await;
             }
         };
@@ -254,8 +270,15 @@ impl Driver {
         let step = self.log.state().step;
         self.log.stage(&Actor::Operator, Event::CheckpointRequested { step })?;
         self.commit().await?;
+        let Some(_acting) = self.act() else { return Ok(()) };
         crash::point("effect.checkpoint.before");
-        let workspace = match self.pack().await? {
+        let (kill, namespace) = (std::sync::Arc::clone(&self.context.kill), self.namespace());
+        let packed = tokio::select! {
+            packed = self.pack() => packed?,
+            // Packing is repeated when the run goes on.
+            () = kill.engaged(&namespace) => return self.quiet().await,
+        };
+        let workspace = match packed {
             Answer::Got(workspace) => workspace,
             Answer::Refused(why) => return self.lost(EndReason::WorkspaceInvalid, why).await,
             Answer::Lost(reason, message) => return self.lost(reason, message).await,

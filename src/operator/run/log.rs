@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use reeve_core::class::Class;
 use reeve_core::journal::{Actor, BudgetReserved, BudgetSettled, Event, Head, RowDraft, Seq, Stream};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
-use reeve_core::run::RunState;
+use reeve_core::run::{RunState, Sandbox};
 use reeve_store::StoreError;
 
 use super::crash;
@@ -59,9 +59,14 @@ impl RunLog {
         Ok(RunLog::open(Arc::clone(context), "", uid).await?.state)
     }
 
-    /// Settles in full what a run had reserved whose object is gone, after its driver has ended: it may have been spent.
+    /// Ends what a run left whose object is gone, after its driver has ended: its Pod, and what it had reserved, in full, since it may have
+    /// been spent.
     pub(crate) async fn settle_gone(context: &Arc<Context>, uid: &str) -> Result<(), Error> {
         let mut log = RunLog::open(Arc::clone(context), "", uid).await?;
+        if let (Sandbox::Ready(ready), Some(started), None) = (&log.state.sandbox, &log.state.started, &log.state.finished) {
+            // Whoever deleted the run may have left its Pod an orphan.
+            super::sandbox::kill_pod_by_uid(context, &started.namespace, &ready.pod, &ready.pod_uid).await?;
+        }
         let Some(BudgetReserved { account, key, amounts }) = log.state.gates.reserved.clone() else { return Ok(()) };
         if log.state.finished.is_some() {
             return Ok(());

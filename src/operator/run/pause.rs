@@ -15,11 +15,10 @@ use reeve_core::run::Sandbox;
 
 use super::driver::{Driver, LOOK_AGAIN};
 use crate::error::Error;
-use crate::kill::Stopped;
 use crate::sandbox::job_name;
 use crate::telemetry::{self, Event as _};
 
-/// How long the sandbox may take to kill its processes before its Pod is.
+/// How long reaching the sandbox and its killing of processes may take together, before its Pod is killed instead.
 const HALT_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks at a budget that nobody rang for: another operator's scope may have freed something.
 const BUDGET_AGAIN: Duration = Duration::from_secs(10);
@@ -50,9 +49,6 @@ impl Driver {
         }
         let suspended = self.seen().spec.suspended.then(|| "spec.suspended is true.".to_owned());
         let killed = self.context.kill.stops(&self.namespace());
-        if killed.is_some() && !state.gates.pauses.contains_key(&Cause::KillSwitch) {
-            self.context.kill.count(&self.namespace(), &state.uid, Stopped::Idle);
-        }
         for (cause, wanted) in [(Cause::Spec, suspended), (Cause::KillSwitch, killed)] {
             let stands = self.log.state().gates.pauses.contains_key(&cause);
             let event = match (stands, wanted) {
@@ -72,7 +68,9 @@ impl Driver {
     pub(super) async fn stand_still(&mut self) -> Result<(), Error> {
         let pauses = &self.log.state().gates.pauses;
         let (killed, poor) = (pauses.contains_key(&Cause::KillSwitch), pauses.contains_key(&Cause::Budget));
-        if killed && self.log.state().call_in_flight().is_some() {
+        if !killed {
+            self.halted = false;
+        } else if !self.halted && self.log.state().call_in_flight().is_some() {
             self.quiet().await?;
         }
         self.commit().await?;
@@ -103,13 +101,17 @@ impl Driver {
         if !matches!(self.log.state().sandbox, Sandbox::Ready(_)) {
             return Ok(());
         }
-        let attached = tokio::time::timeout(HALT_PATIENCE, self.ensure_attached()).await;
-        let lost = match attached {
+        // Whoever waits for quiet waits for this too.
+        self.acting.store(true, Ordering::SeqCst);
+        let _acting = Acting(Arc::clone(&self.acting));
+        let deadline = tokio::time::Instant::now() + HALT_PATIENCE;
+        let lost = match tokio::time::timeout_at(deadline, self.ensure_attached()).await {
             Ok(Ok(Some((reason, message)))) => return self.lost(reason, message).await,
             Ok(Ok(None)) => match &self.attached {
-                Some(attached) => match tokio::time::timeout(HALT_PATIENCE, attached.session.halt()).await {
+                Some(attached) => match tokio::time::timeout_at(deadline, attached.session.halt()).await {
                     Ok(Ok(halted)) => {
                         telemetry::SandboxHalted { run: &self.name(), calls: halted.calls }.emit();
+                        self.halted = true;
                         return Ok(());
                     }
                     Ok(Err(error)) => error.to_string(),

@@ -81,6 +81,11 @@ impl Registry {
         }
     }
 
+    /// How many runs that this covers are driven.
+    pub(crate) fn count(&self, covers: impl Fn(&str) -> bool) -> usize {
+        self.lock().drivers.values().filter(|handle| covers(&handle.namespace)).count()
+    }
+
     /// Whether a run that this covers is asking a model or calling a tool.
     pub(crate) fn acts(&self, covers: impl Fn(&str) -> bool) -> bool {
         self.lock().drivers.values().any(|handle| covers(&handle.namespace) && handle.acting.load(Ordering::SeqCst))

@@ -45,7 +45,7 @@ const ATTACH_DEADLINE: Duration = Duration::from_secs(60);
 /// How often a call that never started is resolved anew and sent again, each time on a new stream.
 const CALL_ATTEMPTS: u32 = 3;
 /// One look at a call that is still running.
-const LOOKUP_WAIT_MS: u64 = 20_000;
+pub(super) const LOOKUP_WAIT_MS: u64 = 20_000;
 
 /// Deletes a run's Job and its Pod. Only ever this one: by UID.
 pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
@@ -66,25 +66,27 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
     }
 }
 
+/// Ends this very Pod, without grace, if it is still there.
+pub(super) async fn kill_pod_by_uid(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
+    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), namespace);
+    let only_this = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let parameters = DeleteParams { grace_period_seconds: Some(0), preconditions: Some(only_this), ..DeleteParams::default() };
+    match pods.delete(name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Ends the processes of a run whose sandbox does not answer: its Job and its Pod, without grace.
 pub(super) async fn kill_pod(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
     let namespace = run.namespace().unwrap_or_default();
     let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), &namespace);
     let of_job = kube::api::ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
     for pod in pods.list(&of_job).await? {
-        let only_this = Preconditions { uid: pod.uid(), resource_version: None };
-        let parameters = DeleteParams { grace_period_seconds: Some(0), preconditions: Some(only_this), ..DeleteParams::default() };
-        match pods.delete(&pod.name_any(), &parameters).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            Err(error) => return Err(error.into()),
-        }
+        kill_pod_by_uid(context, &namespace, &pod.name_any(), &pod.uid().unwrap_or_default()).await?;
     }
     delete_job(context, run, name).await
-}
-
-fn fenced() -> Error {
-    Error::Fenced("the sandbox has seen a newer epoch".to_owned())
 }
 
 /// Why a run ends when its sandbox has this problem: before it was ready, or after.
@@ -167,13 +169,17 @@ impl Driver {
             Ok(bytes) => bytes,
             Err(error) => return self.lost(EndReason::WorkspaceInvalid, error.to_string()).await,
         };
+        let Some(_acting) = self.act() else { return Ok(()) };
         crash::point("effect.import.before");
-        let imported = self
-            .on_stream(|session| {
+        let (kill, namespace) = (Arc::clone(&self.context.kill), self.namespace());
+        let imported = tokio::select! {
+            imported = self.on_stream(|session| {
                 let (bytes, packed) = (&bytes, &packed);
                 async move { session.import_workspace(bytes, packed.digest, packed.packing, packed.strip_components).await }
-            })
-            .await?;
+            }) => imported?,
+            // Loading is repeated from its start when the run goes on.
+            () = kill.engaged(&namespace) => return self.quiet().await,
+        };
         crash::point("effect.import.after");
         match imported {
             Answer::Got(wire::Imported { digest, base_commit: Some(base_commit), head_commit: Some(head_commit), files, received: _ }) => {
@@ -225,7 +231,7 @@ impl Driver {
                     // It may have run before the sandbox failed.
                     Err(SessionError::Refused { code: code::INTERNAL, message }) => failed = Some(message),
                     Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
-                    Err(SessionError::Fenced) => return Err(fenced()),
+                    Err(SessionError::Fenced) => return self.fenced().await,
                 }
             }
             match self.find(&lookup).await? {
@@ -257,7 +263,7 @@ impl Driver {
     }
 
     /// What the ledger knows of a key; a call that runs is waited for while the run has time. `Running`: it has none left.
-    async fn find(&mut self, lookup: &wire::Lookup) -> Result<Answer<wire::Recorded>, Error> {
+    pub(super) async fn find(&mut self, lookup: &wire::Lookup) -> Result<Answer<wire::Recorded>, Error> {
         loop {
             let found = self.on_stream(|session| async move { session.lookup(lookup).await }).await?;
             if matches!(found, Answer::Got(wire::Recorded::Running)) && self.left() > Duration::from_millis(1) {
@@ -299,9 +305,22 @@ impl Driver {
                 Err(SessionError::Lost(why)) => self.stream_lost(&why),
                 Err(SessionError::Timeout) => self.stream_lost("no answer in time"),
                 Err(SessionError::Refused { message, .. }) => return Ok(Answer::Refused(message)),
-                Err(SessionError::Fenced) => return Err(fenced()),
+                Err(SessionError::Fenced) => return self.fenced().await,
             }
         }
+    }
+
+    /// What it means that a sandbox has seen a higher epoch: another operator has taken over, and this process must not act. If the Lease
+    /// still is ours, somebody else has spoken to the sandbox: only its run is lost.
+    async fn fenced<T>(&self) -> Result<Answer<T>, Error> {
+        let config = &self.context.config;
+        let leases: Api<k8s_openapi::api::coordination::v1::Lease> = Api::namespaced(self.context.client.clone(), &config.namespace);
+        let holder = leases.get(&config.lease_name).await?.spec.and_then(|spec| spec.holder_identity);
+        if holder.as_ref() != Some(&config.identity) {
+            return Err(Error::Fenced("the sandbox has seen a newer epoch".to_owned()));
+        }
+        let message = "The sandbox was told of an epoch that no operator has: somebody else has spoken to it.";
+        Ok(Answer::Lost(EndReason::SandboxLost, message.to_owned()))
     }
 
     fn stream_lost(&mut self, why: &str) {
@@ -334,7 +353,12 @@ impl Driver {
                     self.attached = Some(Attached { session: Arc::new(session), handles: BTreeMap::new() });
                     return Ok(None);
                 }
-                Err(SessionError::Fenced) => return Err(fenced()),
+                Err(SessionError::Fenced) => {
+                    return match self.fenced::<()>().await? {
+                        Answer::Lost(reason, message) => Ok(Some((reason, message))),
+                        Answer::Got(()) | Answer::Refused(_) => Err(Error::bug("fenced, and not lost")),
+                    };
+                }
                 Err(SessionError::Refused { message, .. }) => return Ok(Some((EndReason::SandboxUnavailable, message))),
                 Err(SessionError::Lost(why)) => why,
                 Err(SessionError::Timeout) => "no answer in time".to_owned(),

@@ -96,8 +96,39 @@ fn a_call_that_wants_a_key_is_asked_for_heard_used_and_made() {
     assert!(matches!(next(&shell.state, at(5_000)), Step::Answer(_)), "used, and nobody judged it: no");
     shell.push(Event::PolicyDecision(judgement(KEY, Verdict::Allow)));
     assert!(matches!(next(&shell.state, at(5_599)), Step::CallTool { .. }), "the time that people took does not count");
-    assert!(shell.state.gates.approved_paths.contains("a"));
     assert_eq!(shell.run().reason(), EndReason::Finished);
+}
+
+#[test]
+fn what_people_let_a_run_write_is_theirs_only_until_something_else_may_have_written_it() {
+    let ci = ".github/workflows/ci.yml";
+    let ran = || Observation::Ran { status: wire::Status::Ok, exit_code: Some(0), output_bytes: 0, duration_ms: 1, commit: None };
+    let call_of = |tool, approved: bool| {
+        let paths = vec![wire::TouchedPath { path: ci.to_owned(), write: tool == ToolName::FsWrite, exists: true }];
+        let canonical = wire::Canonical { tool, arguments: json!({}), paths, program: None, argv: Vec::new() };
+        let mut shell = asking();
+        request(&mut shell, 1);
+        create(&mut shell, 1);
+        let mut call = shell.state.pending[0].clone();
+        call.stage = CallStage::Judged(canonical, judgement(KEY, Verdict::Allow));
+        if let Some(approval) = call.approval.as_mut().filter(|_| approved) {
+            let by = vec!["alice".to_owned()];
+            approval.consumed =
+                Some(ApprovalConsumed { key: KEY.to_owned(), name: "a1".to_owned(), uid: "uid1".to_owned(), digest: Digest::of("it"), by });
+        }
+        call
+    };
+    let ended = |observation| ToolEnded { key: KEY.to_owned(), call_id: "c".to_owned(), observation, content: String::new() };
+    let mut gates = Gates::default();
+    gates.on_result(&call_of(ToolName::FsWrite, true), &ended(Observation::Refused));
+    assert!(gates.approved_paths.is_empty(), "it was not written");
+    gates.on_result(&call_of(ToolName::FsWrite, true), &ended(ran()));
+    assert!(gates.approved_paths.contains(ci));
+    let mut again = gates.clone();
+    again.on_result(&call_of(ToolName::FsWrite, false), &ended(ran()));
+    assert!(again.approved_paths.is_empty(), "another write, that nobody approved");
+    gates.on_result(&call_of(ToolName::TestsRun, false), &ended(ran()));
+    assert!(gates.approved_paths.is_empty(), "a program may write what it likes");
 }
 
 #[test]
