@@ -108,3 +108,50 @@ async fn killed_around_the_merge_it_is_merged_once() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn killed_around_an_approved_call_that_spends_it_is_made_once_and_the_budget_is_right() {
+    World::scenario("crash-call", async |world| {
+        let model = FakeModel::playing([
+            call("fs.write", json!({"path": ".github/workflows/ci.yaml", "content": "on: push\n"})),
+            call("git.commit", json!({"message": "CI"})),
+            finish("Done."),
+        ])
+        .await;
+        world.agents_ask(&model).await;
+        let operator = world.operator().await;
+        world.budget("default", json!({"tokens": 10_000_000, "toolCalls": 100})).await;
+        world.run("ci", json!({})).await;
+        let approval = world.asks("ci").await;
+        operator.kill9().await;
+        world.approver("alice").await.votes(&approval, "alice", "Approve").await.unwrap();
+        for point in [
+            "journal.approval.vote.before@1",
+            "journal.approval.vote.after@1",
+            "effect.consume.before@1",
+            "effect.consume.after@1",
+            "journal.approval.consumed.before@1",
+            // Consumption, decision, reservation: the intent of the call, in one commit.
+            "journal.budget.reserved.after@1",
+            "effect.tool.before@1",
+            "effect.tool.after@1",
+            "journal.tool.result.before@1",
+            "journal.budget.settled.after@1",
+        ] {
+            world.operator_that_dies_at(point).await.killed().await;
+        }
+        let _operator = world.operator().await;
+        let run = world.succeeded("ci").await;
+        let patch = world.patch_of(&run).await;
+        assert_eq!(patch.lines().filter(|line| *line == "+on: push").count(), 1, "{patch}");
+        let rows = world.journal("ci").await;
+        for kind in ["approval.requested", "approval.created", "approval.vote", "approval.settled", "approval.consumed"] {
+            assert_eq!(rows.count(kind), 1, "{kind} stands there once\n{rows}");
+        }
+        let spent = world.settled("default").await;
+        assert_eq!(spent.tool_calls.unwrap().used, 2, "a write and a commit\n{rows}");
+        assert_eq!(rows.count("budget.reserved"), rows.count("budget.settled"), "{rows}");
+        world.verify().await;
+    })
+    .await;
+}
