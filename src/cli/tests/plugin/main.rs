@@ -11,6 +11,7 @@ use server::{Server, with};
 const APPROVALS: &str = "/apis/reeve.dev/v1alpha1/namespaces/team/approvals";
 const BUDGETS: &str = "/apis/reeve.dev/v1alpha1/namespaces/team/riskbudgets";
 const SWITCHES: &str = "/apis/reeve.dev/v1alpha1/namespaces/team/killswitches";
+const DEPLOYMENTS: &str = "GET /apis/apps/v1/namespaces/reeve-system/deployments?labelSelector=app.kubernetes.io%2Fpart-of%3Dreeve%2Capp.kubernetes.io%2Fcomponent%3Doperator";
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 fn stdout(output: &Output) -> String {
@@ -301,6 +302,14 @@ fn the_doctor_fails_where_nothing_is_in_force_and_says_what() {
     assert!(server.writes().is_empty(), "the doctor writes nothing");
 }
 
+/// The release `reeve`, which works in these namespaces.
+fn deployments(watches: &[&str]) -> Value {
+    let args: Vec<String> = watches.iter().map(|namespace| format!("--watch-namespace={namespace}")).collect();
+    let pod = json!({ "containers": [{ "name": "reeve", "args": args }] });
+    let deployment = json!({ "metadata": { "name": "reeve" }, "spec": { "selector": {}, "template": { "spec": pod } } });
+    json!({ "apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": [deployment] })
+}
+
 #[test]
 fn the_doctor_tries_a_forged_vote_as_a_dry_run_only() {
     for (status, message, level) in [
@@ -309,6 +318,8 @@ fn the_doctor_tries_a_forged_vote_as_a_dry_run_only() {
         (200, "", "FAIL"),
     ] {
         let server = Server::start();
+        // The current namespace is `team`; the release works in another one too.
+        server.says(DEPLOYMENTS, 200, deployments(&["team", "other"]));
         let list = json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "ApprovalList", "metadata": {}, "items": [approval()] });
         server.says("GET /apis/reeve.dev/v1alpha1/approvals", 200, list);
         let forged = format!("PATCH {APPROVALS}/mend-merge-s1c0?dryRun=All");
@@ -321,8 +332,32 @@ fn the_doctor_tries_a_forged_vote_as_a_dry_run_only() {
         let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "a forged vote is refused").unwrap();
         assert_eq!(check["level"], level, "{check}");
         let writes: Vec<String> = server.writes().into_iter().map(|(request, _)| request).collect();
-        assert_eq!(writes, [forged]);
+        assert_eq!(writes[0], forged);
+        assert!(writes.iter().all(|request| request.ends_with("?dryRun=All")), "{writes:?}");
+        assert_eq!(
+            writes.len(),
+            if level == "WARN" { 4 } else { 1 },
+            "where it could not be tried it goes on to the next place: {writes:?}"
+        );
     }
+}
+
+#[test]
+fn the_doctor_tries_no_forged_vote_where_the_release_does_not_judge() {
+    let server = Server::start();
+    server.says(DEPLOYMENTS, 200, deployments(&["other"]));
+    let list = json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "ApprovalList", "metadata": {}, "items": [approval()] });
+    server.says("GET /apis/reeve.dev/v1alpha1/approvals", 200, list);
+    server.says(&format!("PATCH {APPROVALS}/mend-merge-s1c0?dryRun=All"), 200, approval());
+    let words =
+        "ValidatingAdmissionPolicy 'reeve-approvals' with binding 'reeve-approvals' denied request: only the operator creates approvals";
+    server.refuses("POST /apis/reeve.dev/v1alpha1/namespaces/other/approvals?dryRun=All", 422, words);
+    let report: Value = serde_json::from_slice(&server.run(&["doctor", "-o", "json"]).stdout).unwrap();
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "a forged vote is refused").unwrap();
+    assert_eq!(
+        (&check["level"], &check["message"]),
+        (&json!("OK"), &json!("tried as a dry run on an Approval that would be made in namespace other"))
+    );
 }
 
 #[test]
