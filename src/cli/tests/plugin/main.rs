@@ -71,13 +71,47 @@ fn a_vote_is_shown_cast_under_the_proved_name_and_awaited() {
 }
 
 #[test]
+fn what_is_said_before_raise_is_not_lost() {
+    let server = Server::start();
+    for before in [&["-A"][..], &["-o", "json"], &["default"]] {
+        let output = server.run(&[&["budget"], before, &["raise", "default", "--tokens", "2000"]].concat());
+        assert_eq!(code(&output), 2, "{before:?}");
+    }
+    // But for the flags of the cluster, which stand anywhere: this one is asked for, and is not there.
+    let output = server.run(&["budget", "-n", "team", "raise", "default", "--tokens", "2000"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("reading RiskBudget team/default"), "{}", stderr(&output));
+}
+
+#[test]
+fn nobody_approves_in_passing() {
+    let server = Server::start();
+    let one = format!("{APPROVALS}/mend-merge-s1c0");
+    server.says(&format!("GET {one}"), 200, approval());
+    server.says(&format!("PATCH {one}"), 200, approval());
+    let refused = server.run(&["approve", "mend-merge-s1c0"]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("there is no terminal to ask at, so expected --yes, or --digest"), "{}", stderr(&refused));
+    assert!(server.writes().is_empty());
+    for arguments in [
+        &["approve", "mend-merge-s1c0", "--timeout", "0", "--yes"][..],
+        &["approve", "mend-merge-s1c0", "--timeout", "0", "--digest", DIGEST],
+        &["deny", "approval.reeve.dev/mend-merge-s1c0", "--timeout", "0"],
+    ] {
+        let output = server.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+    }
+    assert_eq!(server.writes().len(), 3);
+}
+
+#[test]
 fn programs_get_the_object_and_nothing_else() {
     let server = Server::start();
     let one = format!("{APPROVALS}/mend-merge-s1c0");
     server.says(&format!("GET {one}"), 200, approval());
     server.says(&format!("GET {one}"), 200, voted(true));
     server.says(&format!("PATCH {one}"), 200, approval());
-    let output = server.run(&["approve", "mend-merge-s1c0", "-o", "json"]);
+    let output = server.run(&["approve", "approval.reeve.dev/mend-merge-s1c0", "--yes", "-o", "json"]);
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((code(&output), &object["status"]["missing"]), (0, &json!(1)));
     assert!(stderr(&output).starts_with("Approval team/mend-merge-s1c0\n"), "{}", stderr(&output));
@@ -91,7 +125,7 @@ fn a_refusal_of_admission_is_shown_in_the_words_of_the_server() {
                  'reeve-approvals' denied request: needs the verb approve on this approval";
     server.says(&format!("GET {one}"), 200, approval());
     server.refuses(&format!("PATCH {one}"), 422, words);
-    let output = server.run(&["approve", "mend-merge-s1c0"]);
+    let output = server.run(&["approve", "approval.reeve.dev/mend-merge-s1c0", "--yes"]);
     assert_eq!((code(&output), stderr(&output)), (1, format!("error: voting Approve as bob: {words} (422)\n")));
 }
 
@@ -105,8 +139,8 @@ fn what_cannot_count_is_not_sent() {
     let other = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
     for (seen, arguments, words) in [
         (final_, &["deny", "mend-merge-s1c0"][..], "is Denied: Denied by bob., and no vote changes that"),
-        (own, &["approve", "mend-merge-s1c0"], "who asked for it, and whoever asked has no vote"),
-        (late, &["approve", "mend-merge-s1c0"], "ago: ask for it again"),
+        (own, &["approve", "apv/mend-merge-s1c0", "--yes"], "who asked for it, and whoever asked has no vote"),
+        (late, &["approve", "mend-merge-s1c0", "-y"], "ago: ask for it again"),
         (approval(), &["approve", "mend-merge-s1c0", "--digest", other], "expected an Approval with digest sha256:0000"),
     ] {
         let server = Server::start();
@@ -130,7 +164,7 @@ fn a_vote_that_is_not_journaled_or_does_not_count_is_no_success() {
         server.says(&format!("GET {one}"), 200, approval());
         server.says(&format!("GET {one}"), 200, seen);
         server.says(&format!("PATCH {one}"), 200, approval());
-        let output = server.run(&["approve", "mend-merge-s1c0", "--timeout", timeout]);
+        let output = server.run(&["approve", "approval.reeve.dev/mend-merge-s1c0", "--yes", "--timeout", timeout]);
         assert_eq!(code(&output), 1, "{}", stdout(&output));
         assert!(stderr(&output).contains(words), "{}", stderr(&output));
     }
@@ -376,6 +410,13 @@ fn what_could_not_be_tried_ends_with_2() {
     for arguments in [
         &["approve"][..],
         &["approve", "a", "--digest", "abc"],
+        &["approve", "goal/a", "--yes"],
+        &["approve", "a"],
+        &["kill", "goal/a"],
+        &["kill", "--name", "a"],
+        &["artifact", "agentrun/a"],
+        &["budget", "-A", "raise", "default", "--tokens", "1"],
+        &["budget", "-o", "json", "raise", "default", "--tokens", "1"],
         &["approve", "a", "--timeout", "soon"],
         &["budget", "raise", "default"],
         &["budget", "raise", "default", "--tokens", "many"],
