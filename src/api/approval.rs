@@ -35,7 +35,8 @@ use crate::Condition;
     printcolumn(name = "Requested By", type_ = "string", json_path = ".spec.requestedBy"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Missing", type_ = "integer", json_path = ".status.missing"),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -63,6 +64,7 @@ pub struct ApprovalSpec {
     pub expires_at: Time,
     /// Your own vote in short: the API server turns it into an entry of `votes` under your name (Kubernetes 1.36 and newer).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::shared::own_words::<VoteVerdict>")]
     pub decision: Option<VoteVerdict>,
     /// Votes by user name. You can add your own, and turn your own Approve into Deny until the approval is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +170,7 @@ impl ApprovalPhase {
 pub struct ApprovalStatus {
     /// Where it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::shared::own_words::<ApprovalPhase>")]
     pub phase: Option<ApprovalPhase>,
     /// Generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,7 +209,7 @@ fn votes_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
         "description": "Votes by user name. You can add your own, and turn your own Approve into Deny until the approval is used.",
-        "maxProperties": 16,
+        "maxProperties": 32,
         "additionalProperties": {
             "type": "object",
             "description": "One vote.",

@@ -184,3 +184,10 @@ pub enum ToolName {
     #[serde(rename = "merge")]
     Merge,
 }
+
+/// The schema of an optional field whose description is its own: schemars describes such a field in the words of its type.
+pub(crate) fn own_words<T: JsonSchema>(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = T::json_schema(generator);
+    schema.insert("nullable".to_owned(), true.into());
+    schema
+}

@@ -14,6 +14,7 @@ use reeve_core::goal::merge_name;
 use crate::cluster::{Connection, refused};
 use crate::exit::Failure;
 use crate::govern::is_open;
+use crate::name;
 use crate::read_api::{ReadApi, Reeve};
 use crate::timeline::text::one_line;
 
@@ -24,6 +25,7 @@ use crate::timeline::text::one_line;
 )]
 pub(crate) struct GetArtifact {
     /// Name of the Goal
+    #[arg(value_parser = name::of::<Goal>)]
     goal: String,
     /// Which of its artifacts
     #[arg(long, value_enum, default_value_t)]

@@ -81,10 +81,13 @@ pub(crate) fn install_crypto() {
 
 /// What an answer of the cluster that says no means, while doing this.
 pub(crate) fn refused(doing: impl Display) -> impl FnOnce(kube::Error) -> Failure {
-    move |error| {
-        if let kube::Error::Api(status) = error {
-            return Failure::no(format!("{doing}: {} ({})", status.message, status.code));
-        }
-        Failure::no(format!("{doing}: {error}"))
+    move |error| Failure::no(format!("{doing}: {}", said(&error)))
+}
+
+/// An error of the cluster in the server's words, with its code.
+pub(crate) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => other.to_string(),
     }
 }

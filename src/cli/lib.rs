@@ -16,6 +16,7 @@ mod exit;
 mod generate;
 mod govern;
 mod journal;
+mod name;
 mod operator;
 mod output;
 mod programs;

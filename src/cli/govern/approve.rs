@@ -1,5 +1,7 @@
 //! `kubectl reeve approve` and `deny`: one's own vote on what waits for people.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -12,6 +14,7 @@ use super::ago::until;
 use super::{Wait, Waited, is_confirmed, ready, whoami};
 use crate::cluster::{Connection, refused};
 use crate::exit::Failure;
+use crate::name;
 use crate::output::{self, ObjectFormat};
 use crate::timeline::text::{one_line, visible};
 
@@ -21,11 +24,14 @@ Examples:
   kubectl reeve approve mend-stats-merge-s1c0 -n team-a --yes --digest sha256:…
   kubectl reeve approvals -A
 
+Without a terminal, in a pipe or a script, nobody can be asked: it then takes --yes, or --digest with the digest that was read.
+
 The vote is yours by what the API server says of you, and by nothing else. It needs the verb approve on approvals, and whoever asked has none.";
 
 pub(crate) const EXAMPLES_DENY: &str = "\
 Examples:
   kubectl reeve deny mend-stats-merge-s1c0 --reason 'drops a test'
+  kubectl reeve approvals -o name | xargs -n1 kubectl reeve deny --reason 'stop all'
 
 One Deny is enough. Your own Approve may become a Deny until the approval is used; a Deny stands.";
 
@@ -36,6 +42,7 @@ const MACHINES: &str = "system:serviceaccount:";
 #[derive(Args, Debug)]
 pub(crate) struct Ballot {
     /// Name of the Approval
+    #[arg(value_parser = name::of::<Approval>)]
     name: String,
     /// Why, in your own words; it is journaled with the vote
     #[arg(long, value_name = "TEXT")]
@@ -43,7 +50,7 @@ pub(crate) struct Ballot {
     /// Votes only on an Approval with this digest, and on nothing else
     #[arg(long, value_name = "DIGEST")]
     digest: Option<Digest>,
-    /// Asks no question; without a terminal none is asked anyway
+    /// Asks no question. Without a terminal none can be asked: approve then needs this, or --digest
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -65,6 +72,7 @@ enum Todo {
 impl Ballot {
     /// Shows what would be done, votes, and waits until the vote is journaled.
     pub(crate) async fn run(self, connection: &Connection, verdict: VoteVerdict) -> Result<(), Failure> {
+        self.is_meant(verdict, std::io::stdin().is_terminal())?;
         let (client, namespace) = connection.connect().await?;
         let api: Api<Approval> = Api::namespaced(client.clone(), &namespace);
         let approval = api.get(&self.name).await.map_err(refused(format!("reading Approval {namespace}/{}", self.name)))?;
@@ -84,6 +92,16 @@ impl Ballot {
             }
         };
         self.wait_for(&api, approval, &user, verdict).await
+    }
+
+    /// Nothing is approved in passing: whoever cannot be asked has said so, or has named what is approved. A Deny needs neither.
+    fn is_meant(&self, verdict: VoteVerdict, has_terminal: bool) -> Result<(), Failure> {
+        match verdict {
+            VoteVerdict::Approve if !has_terminal && !self.yes && self.digest.is_none() => Err(Failure::unusable(
+                "there is no terminal to ask at, so expected --yes, or --digest with the digest of what is approved; nothing was done",
+            )),
+            VoteVerdict::Approve | VoteVerdict::Deny => Ok(()),
+        }
     }
 
     /// For a person, beside what programs read.

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Wait, Waited, count, ready};
 use crate::cluster::{Connection, refused};
 use crate::exit::Failure;
+use crate::name;
 use crate::output::{self, ObjectFormat};
 use crate::read_api::Reeve;
 use crate::timeline::text::one_line;
@@ -25,15 +26,15 @@ const CONFLICT: u16 = 409;
                   It needs the verb create on killswitches, or patch where the switch exists. Releasing needs the verb release."
 )]
 pub(crate) struct Kill {
+    /// Name of the KillSwitch
+    #[arg(default_value = DEFAULT_NAME, value_parser = name::of::<KillSwitch>)]
+    name: String,
     /// Why, for those who find everything stopped
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Every run in every namespace: the switch is made in the operator's own
     #[arg(long)]
     all: bool,
-    /// Name of the KillSwitch
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
-    name: String,
     #[command(flatten)]
     wait: Wait,
     /// Form of the output

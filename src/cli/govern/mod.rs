@@ -109,7 +109,7 @@ async fn whoami(client: &Client) -> Result<String, Failure> {
     user.filter(|name| !name.is_empty()).ok_or_else(|| Failure::no("the API server does not say who you are: it gave no user name"))
 }
 
-/// Asks a person at a terminal. Without one nobody is asked, and the answer is yes.
+/// Asks a person at a terminal. Without one nobody is asked, and the answer is yes: what must not be done so is refused before.
 fn is_confirmed(question: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Ok(true);

@@ -10,6 +10,7 @@ use super::kill::{DEFAULT_NAME, of};
 use super::{Wait, Waited, ready};
 use crate::cluster::{Connection, refused};
 use crate::exit::Failure;
+use crate::name;
 use crate::output::{self, ObjectFormat};
 use crate::read_api::Reeve;
 use crate::timeline::text::one_line;
@@ -21,7 +22,7 @@ use crate::timeline::text::one_line;
 )]
 pub(crate) struct Release {
     /// Name of the KillSwitch
-    #[arg(default_value = DEFAULT_NAME)]
+    #[arg(default_value = DEFAULT_NAME, value_parser = name::of::<KillSwitch>)]
     name: String,
     /// The switch of the operator's own namespace, which stops every run in every namespace
     #[arg(long)]

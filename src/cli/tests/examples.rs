@@ -1,7 +1,7 @@
 //! `hack/examples`: what people copy must be right and whole.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use reeve_api::PolicySetSpec;
@@ -100,6 +100,49 @@ fn the_full_examples_show_every_field_and_no_other() {
     let excepted = |path: &&String| NOT_BY_PEOPLE.contains(&path.as_str()) || SHOWN_ELSEWHERE.contains(&path.as_str());
     let missing: Vec<_> = known.difference(&shown).filter(|path| !excepted(path)).collect();
     assert!(missing.is_empty(), "no example shows {missing:?}");
+}
+
+/// The descriptions of all fields of a schema that are enums, by path.
+fn enums(schema: &Value, path: &str, found: &mut BTreeMap<String, String>) {
+    if schema["enum"].is_array() {
+        found.insert(path.to_owned(), schema["description"].as_str().unwrap_or_default().to_owned());
+    }
+    for (name, below) in schema["properties"].as_object().into_iter().flatten() {
+        enums(below, &format!("{path} {name}"), found);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if schema[inner].is_object() {
+            enums(&schema[inner], path, found);
+        }
+    }
+}
+
+#[test]
+fn what_kubectl_explains_of_a_choice_is_said_of_the_field_and_not_of_its_type() {
+    let mut found = BTreeMap::new();
+    for crd in reeve_api::crds() {
+        let crd = serde_json::to_value(crd).unwrap();
+        let kind = crd["spec"]["names"]["kind"].as_str().unwrap();
+        if ["Approval", "RiskBudget", "KillSwitch"].contains(&kind) {
+            enums(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], kind, &mut found);
+        }
+    }
+    let found: Vec<(&str, &str)> = found.iter().map(|(path, words)| (path.as_str(), words.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            (
+                "Approval spec decision",
+                "Your own vote in short: the API server turns it into an entry of `votes` under your name (Kubernetes 1.36 and newer)."
+            ),
+            ("Approval spec votes verdict", "For or against."),
+            ("Approval status conditions status", "Whether it holds."),
+            ("Approval status phase", "Where it stands."),
+            ("Approval status votes verdict", "For or against."),
+            ("KillSwitch status conditions status", "Whether it holds."),
+            ("RiskBudget status conditions status", "Whether it holds."),
+        ]
+    );
 }
 
 #[test]

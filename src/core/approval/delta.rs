@@ -49,20 +49,23 @@ pub fn delta(call: &Canonical) -> String {
         | ToolName::Finish
         | ToolName::Merge => lines.push(call.arguments.to_string()),
     }
-    bounded(&lines.join("\n"))
+    bounded(&lines.join("\n"), "")
 }
 
 /// A merge for a person: the commits, and the patch itself.
 pub fn merge_delta(proposal: &Proposal, patch: &str) -> String {
     let Proposal { goal_uid: _, base_commit, head_commit, patch: blob, bundle } = proposal;
-    bounded(&format!("merge {base_commit}..{head_commit}\npatch {}\nbundle {}\n\n{patch}", blob.digest, bundle.digest))
+    bounded(&format!("merge {base_commit}..{head_commit}\npatch {}\nbundle {}\n\n{patch}", blob.digest, bundle.digest), MERGE_WHOLE)
 }
 
-fn bounded(text: &str) -> String {
+/// Where all of a merge can be read whose delta is cut.
+const MERGE_WHOLE: &str = "; the whole: kubectl reeve artifact GOAL --proposed";
+
+fn bounded(text: &str, whole: &str) -> String {
     if text.chars().count() <= MAX_DELTA_CHARS {
         return text.to_owned();
     }
-    let note = format!("\n… cut here: {} bytes in all, {}", text.len(), Digest::of(text));
+    let note = format!("\n… cut here: {} bytes in all, {}{whole}", text.len(), Digest::of(text));
     let kept: String = text.chars().take(MAX_DELTA_CHARS - note.chars().count()).collect();
     kept + &note
 }

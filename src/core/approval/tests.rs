@@ -183,5 +183,18 @@ fn a_delta_shows_commands_and_texts_and_says_what_it_cuts() {
     };
     let text = delta(&large);
     assert_eq!(text.chars().count(), crate::limits::MAX_DELTA_CHARS);
-    assert!(text.contains("cut here: "));
+    assert!(text.contains("cut here: ") && !text.contains("kubectl reeve artifact"));
+}
+
+#[test]
+fn a_merge_that_is_cut_says_where_the_whole_is() {
+    let blob = |of: &str| serde_json::json!({ "digest": crate::Digest::of(of), "bytes": 1 });
+    let proposal = serde_json::json!({
+        "goalUid": "g", "baseCommit": "a", "headCommit": "b", "patch": blob("p"), "bundle": blob("b")
+    });
+    let proposal = serde_json::from_value(proposal).unwrap();
+    assert!(!merge_delta(&proposal, "+one").contains("cut here"));
+    let text = merge_delta(&proposal, &"+é\n".repeat(20_000));
+    assert_eq!(text.chars().count(), crate::limits::MAX_DELTA_CHARS);
+    assert!(text.ends_with("; the whole: kubectl reeve artifact GOAL --proposed"), "{text}");
 }

@@ -163,7 +163,7 @@ impl Inner {
     /// `body` is there only when it is whole: a cut one may end in the middle of a key, and half a key is not recognised.
     fn refused(&self, status: StatusCode, headers: &HeaderMap, body: Option<Vec<u8>>) -> Failed {
         let error = body.as_deref().map(refusal::Said::of).unwrap_or_default();
-        let (failure, again) = refusal::judge(status.as_u16(), retry::server_says_again(headers), &error);
+        let refusal::Verdict { failure, again, sent } = refusal::judge(status.as_u16(), retry::server_says_again(headers), &error);
         let again = match (again, retry::asked_wait(headers, Timestamp::now())) {
             (Again::Scheduled, Some(wait)) => Again::After(wait),
             (again, _) => again,
@@ -172,7 +172,7 @@ impl Inner {
         let elsewhere = redirect_host(status, headers).unwrap_or_default();
         let remedy = refusal::remedy(status.as_u16(), failure);
         let message = format!("expected HTTP 200 from {}, found {}{elsewhere}{said}; {remedy}", self.endpoint, status.as_u16());
-        Failed { failure, message, again, sent: false }
+        Failed { failure, message, again, sent }
     }
 
     /// Reads the bytes of an answer.
@@ -180,10 +180,11 @@ impl Inner {
         wire::response(bytes, request, names, position).map_err(|problem| match problem {
             wire::Problem::Error(error) => {
                 // Some relays answer 200 and put the error of the server behind them into the body.
-                let (failure, again) = refusal::judge(error.numeric_code().unwrap_or(200), None, &error);
+                let status = error.numeric_code().unwrap_or(200);
+                let refusal::Verdict { failure, again, sent } = refusal::judge(status, None, &error);
                 let said = error.quoted(&self.redactor);
                 let message = format!("expected an answer from {}, found an error under HTTP 200{said}", self.endpoint);
-                Failed { failure, message: format!("{message}; {}", refusal::remedy(200, failure)), again, sent: false }
+                Failed { failure, message: format!("{message}; {}", refusal::remedy(status, failure)), again, sent }
             }
             wire::Problem::Garbled { expected, found } => {
                 let said = refusal::Said::of(bytes).quoted(&self.redactor);

@@ -84,18 +84,38 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-/// The kind of failure, and whether another attempt may help. `server_says_again` decides over the status, but not over a quota.
-pub(super) fn judge(status: u16, server_says_again: Option<bool>, said: &Said) -> (ModelFailure, Again) {
+/// What an error answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) failure: ModelFailure,
+    pub(super) again: Again,
+    /// It may have been answered, and charged, all the same.
+    pub(super) sent: bool,
+}
+
+/// The kind of failure, and whether another attempt may help. `server_says_again` decides over the status, but not over a quota, nor over
+/// what may have been charged.
+pub(super) fn judge(status: u16, server_says_again: Option<bool>, said: &Said) -> Verdict {
+    let for_good = |failure| Verdict { failure, again: Again::Never, sent: false };
     if status == 402 || said.is_about_quota() {
-        return (ModelFailure::QuotaExhausted, Again::Never);
+        return for_good(ModelFailure::QuotaExhausted);
+    }
+    if is_from_between(status) {
+        return Verdict { sent: true, ..for_good(ModelFailure::Unavailable) };
     }
     let (failure, passes) = match status {
         401 | 403 => (ModelFailure::Unauthorized, false),
-        408 | 409 | 429 | 500.. => (ModelFailure::Unavailable, true),
+        409 | 429 | 500.. => (ModelFailure::Unavailable, true),
         200..300 => (ModelFailure::Garbled, false),
         _ => (ModelFailure::Refused, false),
     };
-    (failure, if server_says_again.unwrap_or(passes) { Again::Scheduled } else { Again::Never })
+    Verdict { again: if server_says_again.unwrap_or(passes) { Again::Scheduled } else { Again::Never }, ..for_good(failure) }
+}
+
+/// What a gateway or proxy says that had passed the request on and got no answer in time, or none that it understood: the model may have
+/// worked on (RFC 9110, 15.5.9, 15.6.3 and 15.6.5; 524 is Cloudflare's).
+const fn is_from_between(status: u16) -> bool {
+    matches!(status, 408 | 502 | 504 | 524)
 }
 
 /// What to do about it.
@@ -103,6 +123,9 @@ pub(super) const fn remedy(status: u16, failure: ModelFailure) -> &'static str {
     match (failure, status) {
         (ModelFailure::Unauthorized, _) => "check the key in the provider's Secret and what it may do",
         (ModelFailure::QuotaExhausted, _) => "raise the limit or add credit at the provider",
+        (ModelFailure::Unavailable, 408 | 502 | 504 | 524) => {
+            "something in between gave up after the request was passed on, and it may have been charged: try later"
+        }
         (ModelFailure::Unavailable, _) => "the server is busy or down: try later",
         (ModelFailure::Refused, 300..400) => "give the server's own address as base URL",
         (ModelFailure::Refused, 404 | 405) => "check the base URL and the model's name",
@@ -125,16 +148,18 @@ mod tests {
         let anthropic =
             r#"{"type":"error","error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}"#;
         let rate = r#"{"error":{"message":"m","type":"requests","code":"rate_limit_exceeded"}}"#;
-        let (again, never) = (Again::Scheduled, Again::Never);
+        let (again, never) = ((Again::Scheduled, false), (Again::Never, false));
+        let uncertain = (Again::Never, true);
         #[rustfmt::skip]
-        let table: &[(u16, Option<bool>, &str, ModelFailure, Again)] = &[
+        let table: &[(u16, Option<bool>, &str, ModelFailure, (Again, bool))] = &[
             (400, None,        "{}",      Refused,        never),
             (401, None,        "{}",      Unauthorized,   never),
             (402, None,        "{}",      QuotaExhausted, never),
             (403, None,        "{}",      Unauthorized,   never),
             (404, None,        "",        Refused,        never),
             (405, None,        "",        Refused,        never),
-            (408, None,        "",        Unavailable,    again),
+            (408, None,        "",        Unavailable,    uncertain),
+            (408, Some(true),  "",        Unavailable,    uncertain),
             (409, None,        "",        Unavailable,    again),
             (413, None,        "",        Refused,        never),
             (422, None,        "{}",      Refused,        never),
@@ -145,7 +170,13 @@ mod tests {
             (403, None,        project,   QuotaExhausted, never),
             (429, None,        anthropic, QuotaExhausted, never),
             (500, None,        "<html>",  Unavailable,    again),
+            (502, None,        "<html>",  Unavailable,    uncertain),
+            (502, None,        quota,     QuotaExhausted, never),
+            (503, None,        "",        Unavailable,    again),
             (503, Some(false), "",        Unavailable,    never),
+            (504, None,        "",        Unavailable,    uncertain),
+            (504, Some(true),  "{}",      Unavailable,    uncertain),
+            (524, None,        "<html>",  Unavailable,    uncertain),
             (529, None,        "",        Unavailable,    again),
             (400, Some(true),  "{}",      Refused,        again),
             (301, None,        "",        Refused,        never),
@@ -153,7 +184,8 @@ mod tests {
         ];
         for (status, server_says, body, failure, expected) in table {
             let found = judge(*status, *server_says, &Said::of(body.as_bytes()));
-            assert_eq!(found, (*failure, *expected), "{status} {server_says:?} {body}");
+            let (again, sent) = *expected;
+            assert_eq!(found, Verdict { failure: *failure, again, sent }, "{status} {server_says:?} {body}");
         }
     }
 

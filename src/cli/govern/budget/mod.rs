@@ -10,6 +10,7 @@ use reeve_core::budget::Dimension;
 
 use crate::cluster::{Connection, refused};
 use crate::exit::Failure;
+use crate::name;
 use crate::output::{self, ObjectFormat, Table};
 use crate::timeline::text::one_line;
 
@@ -21,13 +22,14 @@ use crate::timeline::text::one_line;
 )]
 pub(crate) struct Budget {
     /// Name of the RiskBudget; without it all of the namespace
+    #[arg(value_parser = name::of::<RiskBudget>)]
     name: Option<String>,
     /// Of all namespaces
     #[arg(short = 'A', long, conflicts_with = "name")]
     all_namespaces: bool,
-    /// Form of the output
-    #[arg(short, long, value_enum, default_value_t)]
-    output: ObjectFormat,
+    /// Form of the output [default: table]
+    #[arg(short, long, value_enum)]
+    output: Option<ObjectFormat>,
     #[command(subcommand)]
     command: Option<BudgetCommand>,
 }
@@ -41,22 +43,25 @@ enum BudgetCommand {
 impl Budget {
     /// Shows budgets, or raises one.
     pub(crate) async fn run(self, connection: &Connection) -> Result<(), Failure> {
+        let is_said = self.name.is_some() || self.all_namespaces || self.output.is_some();
+        let format = self.output.unwrap_or_default();
         match (self.command, self.name) {
-            (Some(BudgetCommand::Raise(raise)), None) => raise.run(connection).await,
-            (Some(BudgetCommand::Raise(_)), Some(name)) => {
-                Err(Failure::unusable(format!("expected a name or a command, found both: kubectl reeve budget raise {name} …")))
+            // The flags of the cluster may stand anywhere (clap's args_conflicts_with_subcommands would refuse those too).
+            (Some(BudgetCommand::Raise(_)), _) if is_said => {
+                Err(Failure::unusable("expected all of it after raise, found some before: kubectl reeve budget raise NAME …"))
             }
+            (Some(BudgetCommand::Raise(raise)), _) => raise.run(connection).await,
             (None, Some(name)) => {
                 let (client, namespace) = connection.connect().await?;
                 let api: Api<RiskBudget> = Api::namespaced(client, &namespace);
                 let budget = api.get(&name).await.map_err(refused(format!("reading RiskBudget {namespace}/{name}")))?;
-                output::object(self.output, &budget, || {
+                output::object(format, &budget, || {
                     let conditions = said(&budget, "").into_iter().map(|line| format!("{line}\n"));
                     let text = table(std::slice::from_ref(&budget), false).text() + "\n" + &conditions.collect::<String>();
                     text.trim_end().to_owned()
                 })
             }
-            (None, None) => list(connection, self.all_namespaces, self.output).await,
+            (None, None) => list(connection, self.all_namespaces, format).await,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::super::{Wait, Waited, ready};
 use super::line;
 use crate::cluster::{Connection, refused};
 use crate::exit::Failure;
+use crate::name;
 use crate::output::{self, ObjectFormat, Table};
 use crate::timeline::text::one_line;
 
@@ -24,6 +25,7 @@ use crate::timeline::text::one_line;
 )]
 pub(super) struct Raise {
     /// Name of the RiskBudget
+    #[arg(value_parser = name::of::<RiskBudget>)]
     name: String,
     /// Tokens of models, input and output together
     #[arg(long, value_name = "[+]N", group = "limits", value_parser = count)]

@@ -13,7 +13,8 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
 use super::installed::{Installed, MUTATING, VALIDATING};
-use super::report::{Area, Check, Level};
+use super::report::{Area, Check, Level, UNREAD};
+use crate::cluster::said;
 use crate::timeline::text::one_line;
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -43,11 +44,13 @@ pub(super) async fn look(client: &Client, installed: &Installed) -> Vec<Check> {
     let mut checks = Vec::new();
     for (policy, resources, operations) in VALIDATING {
         let name = installed.policy(policy);
-        let (level, message) = match read(client, &name).await {
-            Ok((policy, binding)) => validates(&name, policy.as_ref(), binding.as_ref(), &judged, (resources, operations)),
-            Err(error) => (Level::Warn, format!("could not be looked at: {error}")),
-        };
-        checks.push(Check::new(level, Area::Admission, format!("policy {name}"), message));
+        checks.push(match read(client, &name).await {
+            Ok((policy, binding)) => {
+                let (level, message) = validates(&name, policy.as_ref(), binding.as_ref(), &judged, (resources, operations));
+                Check::new(level, Area::Admission, format!("policy {name}"), message)
+            }
+            Err(error) => Check::unread(Area::Admission, "policy", &name, &error),
+        });
     }
     checks.extend(look_at_writers(client, installed).await);
     checks
@@ -63,12 +66,11 @@ async fn read(
 /// Where it works. Where namespaces cannot be listed, those that are known by name, with the label that each has.
 async fn judged(client: &Client, installed: &Installed) -> Judged {
     let all = installed.watches.is_empty();
-    let is_meant = |name: &str| all || name == installed.namespace || installed.watches.iter().any(|watched| watched == name);
     let api: Api<Namespace> = Api::all(client.clone());
     let places = match api.list(&ListParams::default()).await {
         Ok(found) => {
             let place = |found: &Namespace| Place { name: found.name_any(), labels: found.labels().clone() };
-            found.items.iter().map(place).filter(|place| is_meant(&place.name)).collect()
+            found.items.iter().map(place).filter(|place| installed.judges(&place.name)).collect()
         }
         Err(_) => {
             let names = installed.watches.iter().chain([&installed.namespace]);
@@ -189,7 +191,7 @@ async fn look_at_writers(client: &Client, installed: &Installed) -> Vec<Check> {
     let served = match client.list_api_group_resources(&format!("{group}/{version}")).await {
         Ok(list) => list.resources.iter().any(|resource| resource.kind == WRITES),
         Err(error) => {
-            return vec![Check::new(Level::Warn, Area::Admission, "policies that write", format!("could not be looked at: {error}"))];
+            return vec![Check::new(Level::Warn, Area::Admission, "policies that write", format!("{UNREAD}{}", said(&error)))];
         }
     };
     if !served {
@@ -199,11 +201,13 @@ async fn look_at_writers(client: &Client, installed: &Installed) -> Vec<Check> {
     let mut checks = Vec::new();
     for policy in MUTATING {
         let name = installed.policy(policy);
-        let (level, message) = match (object(client, WRITES, &name).await, object(client, &format!("{WRITES}Binding"), &name).await) {
-            (Ok(policy), Ok(binding)) => writes(&name, policy.as_ref(), binding.as_ref()),
-            (Err(error), _) | (_, Err(error)) => (Level::Warn, format!("could not be looked at: {error}")),
-        };
-        checks.push(Check::new(level, Area::Admission, format!("writing policy {name}"), message));
+        checks.push(match (object(client, WRITES, &name).await, object(client, &format!("{WRITES}Binding"), &name).await) {
+            (Ok(policy), Ok(binding)) => {
+                let (level, message) = writes(&name, policy.as_ref(), binding.as_ref());
+                Check::new(level, Area::Admission, format!("writing policy {name}"), message)
+            }
+            (Err(error), _) | (_, Err(error)) => Check::unread(Area::Admission, "writing policy", &name, &error),
+        });
     }
     checks
 }

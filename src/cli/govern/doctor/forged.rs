@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::installed::Installed;
 use super::report::{Area, Check, Level};
+use crate::cluster;
 use crate::timeline::text::one_line;
 
 /// In whose name the vote is cast. Nobody has it: a colon at the end of a name is what no authenticator gives.
@@ -29,38 +30,83 @@ enum Proof {
     NotTried(String),
 }
 
-/// Tries to vote in the name of nobody; where there is no Approval, to make one with a vote.
-pub(super) async fn look(client: &Client, installed: &Installed, namespace: &str) -> Check {
-    let policy = installed.policy("approvals");
-    let check = |(level, message): (Level, String)| Check::new(level, Area::Admission, "a forged vote is refused", message);
-    let found = match find(client, namespace).await {
-        Ok(found) => found,
-        Err(error) => return check((Level::Warn, format!("could not be tried: {error}"))),
+/// Tries to vote in the name of nobody; where there is no Approval that can be tried on, to make one with a vote. Only where the release judges:
+/// what is let in elsewhere says nothing of it.
+pub(super) async fn look(client: &Client, installed: &Installed, current: &str) -> Check {
+    let (policy, places) = (installed.policy("approvals"), places(installed, current));
+    let mut tries: Vec<(String, Proof)> = Vec::new();
+    let mut goes_on = |what: String, outcome| {
+        let proof = proof(outcome, &policy);
+        let goes_on = matches!(proof, Proof::NotTried(_));
+        tries.push((what, proof));
+        goes_on
     };
-    let (what, outcome) = match &found {
-        Some(approval) => {
+    let mut on = true;
+    match find(client, installed, &places).await {
+        Ok(Some(approval)) => {
             let namespace = approval.namespace().unwrap_or_default();
-            let what = format!("on Approval {namespace}/{}", approval.name_any());
-            (what, vote(client, &namespace, &approval.name_any()).await)
+            let outcome = vote(client, &namespace, &approval.name_any()).await;
+            on = goes_on(format!("on Approval {namespace}/{}", approval.name_any()), outcome);
         }
-        None => (format!("on an Approval that would be made in namespace {namespace}"), make(client, namespace).await),
-    };
-    check(said(&what, proof(outcome, &policy)))
+        Ok(None) => {}
+        // What cannot be listed cannot be made either.
+        Err(error) => {
+            goes_on("on an Approval that is there".to_owned(), Err(error));
+            on = false;
+        }
+    }
+    for namespace in &places {
+        if on {
+            on = goes_on(format!("on an Approval that would be made in namespace {namespace}"), make(client, namespace).await);
+        }
+    }
+    let (level, message) = said(tries);
+    Check::new(level, Area::Admission, "a forged vote is refused", message)
 }
 
-/// One to try on: an open one before one that has ended, of this namespace before others.
-async fn find(client: &Client, namespace: &str) -> Result<Option<Approval>, kube::Error> {
-    let here: Api<Approval> = Api::namespaced(client.clone(), namespace);
+/// The namespaces to try it in, the current one first. Of a release that could not be read only its own is known to be judged.
+fn places(installed: &Installed, current: &str) -> Vec<String> {
+    let own = installed.namespace.as_str();
+    if installed.is_guessed {
+        return vec![own.to_owned()];
+    }
+    let mut places: Vec<String> = Vec::new();
+    for place in std::iter::once(current).chain(installed.watches.iter().map(String::as_str)).chain([own]) {
+        if installed.judges(place) && !places.iter().any(|known| known == place) {
+            places.push(place.to_owned());
+        }
+    }
+    places
+}
+
+/// One to try on: an open one before one that has ended, of the first places before others.
+async fn find(client: &Client, installed: &Installed, places: &[String]) -> Result<Option<Approval>, kube::Error> {
     let everywhere: Api<Approval> = Api::all(client.clone());
     let found = match everywhere.list(&ListParams::default()).await {
         Ok(found) => found.items,
-        Err(kube::Error::Api(status)) if status.code == FORBIDDEN => here.list(&ListParams::default()).await?.items,
+        Err(kube::Error::Api(status)) if status.code == FORBIDDEN => {
+            let mut found = Vec::new();
+            for place in places {
+                match Api::<Approval>::namespaced(client.clone(), place).list(&ListParams::default()).await {
+                    Ok(here) => found.extend(here.items),
+                    Err(kube::Error::Api(status)) if status.code == FORBIDDEN => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            found
+        }
         Err(error) => return Err(error),
     };
-    let now = jiff::Timestamp::now();
-    Ok(found
+    Ok(choose(found, installed, places, jiff::Timestamp::now()))
+}
+
+fn choose(found: Vec<Approval>, installed: &Installed, places: &[String], now: jiff::Timestamp) -> Option<Approval> {
+    let place = |approval: &Approval| approval.namespace().unwrap_or_default();
+    let rank = |approval: &Approval| places.iter().position(|known| *known == place(approval)).unwrap_or(places.len());
+    found
         .into_iter()
-        .min_by_key(|approval| (!super::super::approvals::is_open(approval, now), approval.namespace().as_deref() != Some(namespace))))
+        .filter(|approval| if installed.is_guessed { rank(approval) < places.len() } else { installed.judges(&place(approval)) })
+        .min_by_key(|approval| (!super::super::approvals::is_open(approval, now), rank(approval)))
 }
 
 async fn vote(client: &Client, namespace: &str, name: &str) -> Result<(), kube::Error> {
@@ -93,20 +139,26 @@ fn proof(outcome: Result<(), kube::Error>, policy: &str) -> Proof {
             if ours { Proof::Refused } else { Proof::Otherwise(one_line(&status.message)) }
         }
         Err(kube::Error::Api(status)) if status.code == FORBIDDEN && !status.message.contains("denied request") => {
-            Proof::NotTried(one_line(&status.message))
+            Proof::NotTried(one_line(&format!("{} ({})", status.message, status.code)))
         }
-        Err(kube::Error::Api(status)) if status.code == MISSING => Proof::NotTried(one_line(&status.message)),
+        Err(kube::Error::Api(status)) if status.code == MISSING => {
+            Proof::NotTried(one_line(&format!("{} ({})", status.message, status.code)))
+        }
         Err(kube::Error::Api(status)) => Proof::Otherwise(one_line(&status.message)),
-        Err(error) => Proof::NotTried(one_line(&error.to_string())),
+        Err(error) => Proof::NotTried(one_line(&cluster::said(&error))),
     }
 }
 
-fn said(what: &str, proof: Proof) -> (Level, String) {
-    match proof {
-        Proof::Refused => (Level::Ok, format!("tried as a dry run {what}")),
-        Proof::LetIn => (Level::Fail, format!("it was let in, as a dry run {what}: anybody could vote as anybody")),
-        Proof::Otherwise(why) => (Level::Fail, format!("it was refused {what}, but not by our policy: {why}")),
-        Proof::NotTried(why) => (Level::Warn, format!("could not be tried {what}: {why}")),
+/// What all tries say: the last one, if it was one.
+fn said(mut tries: Vec<(String, Proof)>) -> (Level, String) {
+    let places: Vec<&str> = tries.iter().map(|(what, _)| what.as_str()).collect();
+    let all = places.join(", nor ");
+    match tries.pop() {
+        Some((what, Proof::Refused)) => (Level::Ok, format!("tried as a dry run {what}")),
+        Some((what, Proof::LetIn)) => (Level::Fail, format!("it was let in, as a dry run {what}: anybody could vote as anybody")),
+        Some((what, Proof::Otherwise(why))) => (Level::Fail, format!("it was refused {what}, but not by our policy: {why}")),
+        Some((_, Proof::NotTried(why))) => (Level::Warn, format!("could not be tried {all}: {why}")),
+        None => (Level::Warn, "could not be tried: the release judges no namespace".to_owned()),
     }
 }
 
@@ -137,8 +189,59 @@ mod tests {
             (Ok(()), Level::Fail),
         ] {
             let words = format!("{outcome:?}");
-            assert_eq!(said("on a", proof(outcome, "reeve-approvals")).0, level, "{words}");
+            assert_eq!(said(vec![("on a".to_owned(), proof(outcome, "reeve-approvals"))]).0, level, "{words}");
         }
+    }
+
+    fn release(watches: &[&str]) -> Installed {
+        let watches = watches.iter().map(|watched| (*watched).to_owned()).collect();
+        Installed { watches, is_guessed: false, ..Installed::of_release("reeve-system", None) }
+    }
+
+    fn approval(namespace: &str, name: &str, expires_at: &str) -> Approval {
+        serde_json::from_value(json!({
+            "metadata": { "name": name, "namespace": namespace },
+            "spec": {
+                "subject": { "kind": "AgentRun", "name": "r", "uid": "u", "action": "merge", "key": "u/1/0" },
+                "digest": format!("sha256:{:064}", 0), "delta": "", "requestedBy": "alice", "quorum": 1, "expiresAt": expires_at
+            }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn it_is_tried_only_where_the_release_judges() {
+        assert_eq!(places(&release(&["team-a", "team-b"]), "default"), ["team-a", "team-b", "reeve-system"]);
+        assert_eq!(places(&release(&["team-a", "team-b"]), "team-b"), ["team-b", "team-a", "reeve-system"]);
+        assert_eq!(places(&release(&["team-a"]), "reeve-system"), ["reeve-system", "team-a"]);
+        assert_eq!(places(&release(&[]), "default"), ["default", "reeve-system"]);
+        assert_eq!(places(&Installed::of_release("reeve-system", None), "default"), ["reeve-system"], "where it works is not known");
+    }
+
+    #[test]
+    fn an_approval_that_the_release_does_not_judge_is_not_tried_on() {
+        let now = "2029-12-31T23:00:00Z".parse().unwrap();
+        let (open, ended) = ("2030-01-01T00:00:00Z", "2029-01-01T00:00:00Z");
+        let found = vec![approval("default", "a", open), approval("team-b", "b", ended), approval("team-a", "c", open)];
+        let chosen = |found: &[Approval], release: &Installed| {
+            choose(found.to_vec(), release, &places(release, "default"), now).map(|approval| approval.name_any())
+        };
+        assert_eq!(chosen(&found, &release(&["team-b"])).as_deref(), Some("b"));
+        assert_eq!(chosen(&found, &release(&["team-b", "team-a"])).as_deref(), Some("c"), "an open one first");
+        assert_eq!(chosen(&found, &release(&[])).as_deref(), Some("a"));
+        assert_eq!(chosen(&found, &release(&["team-c"])), None);
+        assert_eq!(chosen(&found, &Installed::of_release("reeve-system", None)), None);
+    }
+
+    #[test]
+    fn where_it_was_tried_is_named_and_where_it_could_not_be() {
+        let tried = |place: &str, proof| (format!("in {place}"), proof);
+        let not = || Proof::NotTried("bob cannot".to_owned());
+        assert_eq!(said(vec![tried("a", not()), tried("b", Proof::Refused)]), (Level::Ok, "tried as a dry run in b".to_owned()));
+        assert_eq!(
+            said(vec![tried("a", not()), tried("b", not())]),
+            (Level::Warn, "could not be tried in a, nor in b: bob cannot".to_owned())
+        );
     }
 
     #[test]

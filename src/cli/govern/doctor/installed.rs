@@ -5,7 +5,8 @@ use k8s_openapi::api::core::v1::Container;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::report::{Area, Check, Level};
+use super::report::{Area, Check, Level, UNREAD};
+use crate::cluster::said;
 use crate::exit::Failure;
 use crate::read_api::Reeve;
 use crate::timeline::text::one_line;
@@ -16,9 +17,19 @@ pub(super) const VALIDATING: [(&str, &[&str], &[&str]); 7] = [
     ("budgets", &["riskbudgets"], &["CREATE", "UPDATE", "DELETE"]),
     ("killswitches", &["killswitches"], &["CREATE", "UPDATE", "DELETE"]),
     ("requester", &["goals", "agentruns"], &["CREATE"]),
-    ("status", &["approvals/status", "agentruns/status", "goals/status", "killswitches/status", "riskbudgets/status"], &["UPDATE"]),
+    ("status", STATUSES, &["UPDATE"]),
     ("goal-runs", &["agentruns"], &["CREATE", "UPDATE"]),
     ("secret-refs", &["modelproviders"], &["CREATE", "UPDATE"]),
+];
+const STATUSES: &[&str] = &[
+    "agentprofiles/status",
+    "agentruns/status",
+    "approvals/status",
+    "goals/status",
+    "killswitches/status",
+    "modelproviders/status",
+    "policysets/status",
+    "riskbudgets/status",
 ];
 /// The same of those that write: Kubernetes 1.36 and newer.
 pub(super) const MUTATING: [&str; 2] = ["requester", "approval-decision"];
@@ -34,13 +45,15 @@ pub(super) struct Installed {
     pub(super) service_account: String,
     /// Namespaces that it works in; none means all.
     pub(super) watches: Vec<String>,
+    /// Its Deployment could not be read: where it works is not known.
+    pub(super) is_guessed: bool,
 }
 
 impl Installed {
     /// As the chart names things, where its Deployment cannot be read.
     pub(super) fn of_release(namespace: &str, release: Option<&str>) -> Installed {
         let name = Reeve::full_name(release);
-        Installed { namespace: namespace.to_owned(), service_account: name.clone(), name, watches: Vec::new() }
+        Installed { namespace: namespace.to_owned(), service_account: name.clone(), name, watches: Vec::new(), is_guessed: true }
     }
 
     fn of(deployment: &Deployment, namespace: &str) -> Installed {
@@ -48,7 +61,12 @@ impl Installed {
         let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let service_account = pod.and_then(|pod| pod.service_account_name.clone()).unwrap_or_else(|| "default".to_owned());
         let watches = pod.map_or_else(Vec::new, |pod| pod.containers.iter().flat_map(watches).collect());
-        Installed { namespace: namespace.to_owned(), name, service_account, watches }
+        Installed { namespace: namespace.to_owned(), name, service_account, watches, is_guessed: false }
+    }
+
+    /// Whether its admission policies judge what is asked in this namespace: where it works, and in its own.
+    pub(super) fn judges(&self, namespace: &str) -> bool {
+        self.watches.is_empty() || namespace == self.namespace || self.watches.iter().any(|watched| watched == namespace)
     }
 
     /// The names of all its admission policies, which are those of their bindings.
@@ -69,7 +87,7 @@ impl Installed {
         let by_name = || Installed::of_release(namespace, reeve.release());
         let found = match api.list(&ListParams::default().labels(&reeve.labels())).await {
             Ok(found) => found.items,
-            Err(error) => return Ok((by_name(), check(Level::Warn, format!("could not be looked at: {error}")))),
+            Err(error) => return Ok((by_name(), check(Level::Warn, format!("{UNREAD}{}", said(&error))))),
         };
         match found.as_slice() {
             [] => {
@@ -114,6 +132,9 @@ fn readiness(deployment: &Deployment) -> (Level, String) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
     use serde_json::{Value, json};
 
@@ -129,8 +150,30 @@ mod tests {
         let installed = Installed::of(&deployment(&json!({})), "ops");
         assert_eq!((installed.name.as_str(), installed.service_account.as_str()), ("agents-reeve", "steward"));
         assert_eq!(installed.watches, ["team-a", "team-b"]);
+        for (namespace, judged) in [("team-a", true), ("team-b", true), ("ops", true), ("default", false)] {
+            assert_eq!(installed.judges(namespace), judged, "{namespace}");
+        }
         assert_eq!(installed.policy("approvals"), "agents-reeve-approvals");
         assert!(installed.policies().contains(&"agents-reeve-approval-decision".to_owned()));
+    }
+
+    #[test]
+    fn the_policies_that_are_looked_at_are_those_of_the_chart() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/reeve/templates");
+        let names = std::fs::read_to_string(folder.join("_names.tpl")).unwrap();
+        let defined = |list: &str| {
+            let (_, rest) = names.split_once(&format!("{{{{- define \"{list}\" -}}}}\n[")).unwrap();
+            let (list, _) = rest.split_once(']').unwrap();
+            list.split(", ").map(str::to_owned).collect::<BTreeSet<String>>()
+        };
+        assert_eq!(defined("reeve.validatingPolicies"), VALIDATING.iter().map(|(policy, _, _)| (*policy).to_owned()).collect());
+        assert_eq!(defined("reeve.mutatingPolicies"), MUTATING.iter().map(|policy| (*policy).to_owned()).collect());
+    }
+
+    #[test]
+    fn the_status_of_each_kind_is_looked_at() {
+        let kinds = reeve_api::crds().into_iter().map(|crd| format!("{}/status", crd.spec.names.plural));
+        assert_eq!(STATUSES.iter().map(|resource| (*resource).to_owned()).collect::<BTreeSet<_>>(), kinds.collect());
     }
 
     #[test]

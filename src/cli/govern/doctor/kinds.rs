@@ -19,11 +19,13 @@ pub(super) async fn look(client: &Client) -> Vec<Check> {
     let mut checks = Vec::new();
     for known in reeve_api::crds() {
         let name = known.name_any();
-        let (level, message) = match api.get_opt(&name).await {
-            Ok(found) => compare(&known, found.as_ref()),
-            Err(error) => (Level::Warn, format!("could not be looked at: {error}")),
-        };
-        checks.push(Check::new(level, Area::Operator, format!("kind {name}"), message));
+        checks.push(match api.get_opt(&name).await {
+            Ok(found) => {
+                let (level, message) = compare(&known, found.as_ref());
+                Check::new(level, Area::Operator, format!("kind {name}"), message)
+            }
+            Err(error) => Check::unread(Area::Operator, "kind", &name, &error),
+        });
     }
     checks
 }

@@ -13,7 +13,7 @@ mod rights;
 
 use clap::Args;
 
-use crate::cluster::Connection;
+use crate::cluster::{Connection, said};
 use crate::exit::Failure;
 use crate::output::{self, OutputFormat};
 use crate::read_api::{ReadApi, Reeve};
@@ -46,7 +46,7 @@ impl Doctor {
         let (client, namespace) = connection.connect().await?;
         // A cluster that does not answer would otherwise be said at every check.
         let server = client.apiserver_version().await;
-        server.map_err(|error| Failure::unusable(format!("asking the API server for its version: {error}")))?;
+        server.map_err(|error| Failure::unusable(format!("asking the API server for its version: {}", said(&error))))?;
         let (installed, deployment) = Installed::find(&client, &self.reeve).await?;
         let mut report = Report::default();
         report.checks.extend(rights::look(&client, &installed).await);
@@ -55,6 +55,7 @@ impl Doctor {
         report.checks.push(deployment);
         report.checks.push(journal::look(ReadApi::new(client.clone(), &self.reeve)).await);
         report.checks.extend(kinds::look(&client).await);
+        report.fold();
         self.print(&report)
     }
 

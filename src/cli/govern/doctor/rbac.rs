@@ -123,6 +123,17 @@ impl Holders {
         self
     }
 
+    /// Of these, those who hold the other right too, wherever.
+    pub(super) fn and(mut self, other: &Holders) -> Holders {
+        let both = other.subjects();
+        self.given
+            .values_mut()
+            .for_each(|subjects| subjects.retain(|subject, _| both.contains(subject) || other.kubernetes.contains(subject)));
+        self.given.retain(|_, subjects| !subjects.is_empty());
+        self.kubernetes.retain(|subject| both.contains(subject) || other.kubernetes.contains(subject));
+        self
+    }
+
     fn give(&mut self, scope: Scope, subject: Subject, names: Names) {
         let held = self.given.entry(scope).or_default().entry(subject).or_insert_with(|| names.clone());
         *held = match (&*held, names) {

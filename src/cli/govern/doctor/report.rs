@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
+use crate::cluster::said;
 use crate::timeline::text::one_line;
+
+/// How the message of a check starts that could not be made.
+pub(super) const UNREAD: &str = "could not be looked at: ";
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -81,6 +85,13 @@ impl Check {
         Check { level, area, check: check.into(), message: message.into(), holders: Vec::new(), kubernetes: Vec::new() }
     }
 
+    /// One of an object that could not be looked at. The object's name is in `check` and not in the message, so that [`Report::fold`] finds those
+    /// that were refused alike.
+    pub(super) fn unread(area: Area, kind: &str, name: &str, error: &kube::Error) -> Check {
+        let why = said(error).replace(&format!(" \"{name}\""), "");
+        Check::new(Level::Warn, area, format!("{kind} {name}"), format!("{UNREAD}{why}"))
+    }
+
     /// The check as lines: one for itself, one for each place where a right is held.
     fn lines(&self) -> Vec<String> {
         let head = format!("{:<5} {:<10} {}: {}", self.level.as_str(), self.area.as_str(), one_line(&self.check), one_line(&self.message));
@@ -96,6 +107,22 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Makes one check of those that could not be looked at for one and the same reason.
+    pub(super) fn fold(&mut self) {
+        let mut folded: Vec<Check> = Vec::new();
+        for check in self.checks.drain(..) {
+            let alike = |before: &&mut Check| {
+                check.message.starts_with(UNREAD)
+                    && (before.level, before.area, &before.message) == (check.level, check.area, &check.message)
+            };
+            match folded.iter_mut().find(alike) {
+                Some(before) => before.check = format!("{}, {}", before.check, check.check),
+                None => folded.push(check),
+            }
+        }
+        self.checks = folded;
+    }
+
     /// How many are of this level.
     pub(super) fn count(&self, level: Level) -> usize {
         self.checks.iter().filter(|check| check.level == level).count()
@@ -111,7 +138,33 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
+
+    fn forbidden(name: &str) -> kube::Error {
+        let message = format!("policies.x.io \"{name}\" is forbidden: User \"bob\" cannot get resource \"policies\"");
+        let status = serde_json::json!({ "status": "Failure", "message": message, "reason": "Forbidden", "code": 403 });
+        kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()))
+    }
+
+    #[test]
+    fn what_is_refused_alike_is_one_line_in_the_words_of_the_server() {
+        let refused = |area, name| Check::unread(area, "policy", name, &forbidden(name));
+        let mut report =
+            Report { checks: vec![refused(Area::Admission, "a"), refused(Area::Admission, "b"), refused(Area::Operator, "c")] };
+        report.checks.push(Check::new(Level::Ok, Area::Admission, "d", "in force"));
+        report.checks.push(Check::new(Level::Ok, Area::Admission, "e", "in force"));
+        report.fold();
+        assert_eq!(
+            report.text(),
+            "WARN  admission  policy a, policy b: could not be looked at: policies.x.io is forbidden: User \"bob\" cannot get resource \
+             \"policies\" (403)\n\
+             WARN  operator   policy c: could not be looked at: policies.x.io is forbidden: User \"bob\" cannot get resource \
+             \"policies\" (403)\n\
+             OK    admission  d: in force\nOK    admission  e: in force\n\n2 OK, 2 WARN, 0 FAIL"
+        );
+    }
 
     #[test]
     fn a_report_has_a_line_for_each_check_and_one_for_each_place() {

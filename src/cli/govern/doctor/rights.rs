@@ -5,7 +5,8 @@ use kube::{Api, Client};
 
 use super::installed::Installed;
 use super::rbac::{Holders, Names, Rbac, Reach, Right, Subject, Subresource, who};
-use super::report::{Area, Check, Held, Level};
+use super::report::{Area, Check, Held, Level, UNREAD};
+use crate::cluster::said;
 
 /// Of strangers as many are named in the line of a check; all of them stand below it.
 const NAMED_STRANGERS: usize = 3;
@@ -24,6 +25,14 @@ struct Question {
     /// In the words of the report.
     check: &'static str,
     rights: Vec<Right>,
+    /// A right without which the others are worth nothing.
+    only_with: Option<Right>,
+}
+
+impl Question {
+    fn new(check: &'static str, rights: Vec<Right>) -> Question {
+        Question { check, rights, only_with: None }
+    }
 }
 
 /// Looks at every question. Where roles cannot be read, that is what is found.
@@ -31,7 +40,7 @@ pub(super) async fn look(client: &Client, installed: &Installed) -> Vec<Check> {
     match read(client).await {
         Ok(rbac) => questions(installed).iter().map(|question| answer(&rbac, installed, question)).collect(),
         Err(error) => {
-            let message = format!("could not be looked at: {error}; ask somebody who may list roles and bindings everywhere");
+            let message = format!("{UNREAD}{}; ask somebody who may list roles and bindings everywhere", said(&error));
             vec![Check::new(Level::Warn, Area::Rights, "who may do what", message)]
         }
     }
@@ -49,6 +58,7 @@ async fn read(client: &Client) -> Result<Rbac, kube::Error> {
 
 fn answer(rbac: &Rbac, installed: &Installed, question: &Question) -> Check {
     let holders = question.rights.iter().map(|right| who(rbac, right)).fold(Holders::default(), Holders::or);
+    let holders = question.only_with.iter().map(|right| who(rbac, right)).fold(holders, |holders, also| holders.and(&also));
     let strangers: Vec<String> =
         holders.subjects().into_iter().filter_map(|subject| strange(subject, installed).map(|why| format!("{subject} is {why}"))).collect();
     let mut message = match (holders.subjects().len(), strangers.as_slice()) {
@@ -107,14 +117,15 @@ fn right(verbs: &'static [&'static str], group: &'static str, resource: &'static
 fn questions(installed: &Installed) -> Vec<Question> {
     let kinds = |verb, resource| vec![right(verb, reeve_api::GROUP, resource, Reach::Anywhere)];
     let mut questions = vec![
-        Question { check: "approve and deny", rights: kinds(&["approve"], "approvals") },
-        Question { check: "raise budgets", rights: kinds(&["raise"], "riskbudgets") },
-        Question { check: "release kill switches", rights: kinds(&["release"], "killswitches") },
-        Question { check: "write the status of Approvals", rights: kinds(&["update", "patch"], "approvals/status") },
-        Question { check: "act as somebody else (impersonate)", rights: impersonation(installed) },
-        Question { check: "change what proves votes (admission policies)", rights: admission(installed) },
-        Question { check: "change the kinds (CustomResourceDefinitions)", rights: definitions() },
+        Question::new("approve and deny", kinds(&["approve"], "approvals")),
+        Question::new("raise budgets", kinds(&["raise"], "riskbudgets")),
+        Question::new("release kill switches", kinds(&["release"], "killswitches")),
+        Question::new("write the status of Approvals", kinds(&["update", "patch"], "approvals/status")),
+        Question::new("act as somebody else (impersonate)", impersonation(installed)),
+        Question::new("change what proves votes (admission policies)", admission(installed)),
+        Question::new("change the kinds (CustomResourceDefinitions)", definitions()),
     ];
+    questions.push(certificates());
     questions.extend(beside_the_operator(installed));
     questions.extend(passing_on());
     questions
@@ -141,6 +152,19 @@ fn impersonation(installed: &Installed) -> Vec<Right> {
         account(ALL, ""),
         account(ACCOUNT, AUTHENTICATION),
     ]
+}
+
+/// A client certificate is whoever it says. To approve one takes a right on the requests and one on who signs them; a kubelet's counts too, for
+/// the kubelet of the operator's node may make its tokens.
+fn certificates() -> Question {
+    const CERTIFICATES: &str = "certificates.k8s.io";
+    let names = ["kubernetes.io/kube-apiserver-client", "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/*"];
+    let signers = right(&["approve"], CERTIFICATES, "signers", Reach::Cluster);
+    Question {
+        check: "mint client certificates (approve signing requests)",
+        rights: vec![right(&["update", "patch"], CERTIFICATES, "certificatesigningrequests/approval", Reach::Cluster)],
+        only_with: Some(Right { names: names.map(str::to_owned).to_vec(), ..signers }),
+    }
 }
 
 /// To spoil a policy that is there; and to make one that changes what others write, which a new policy that only refuses cannot.
@@ -175,13 +199,13 @@ fn beside_the_operator(installed: &Installed) -> [Question; 4] {
     let run = [("", "pods"), ("", "replicationcontrollers"), ("batch", "jobs"), ("batch", "cronjobs")];
     let run = run.into_iter().chain(["deployments", "replicasets", "statefulsets", "daemonsets"].map(|resource| ("apps", resource)));
     [
-        Question { check: "make tokens of the operator's ServiceAccount", rights: vec![token] },
-        Question { check: "enter the operator's Pod (exec, attach, debug)", rights: enter },
-        Question {
-            check: "run Pods in the operator's namespace, under its ServiceAccount",
-            rights: run.map(|(group, resource)| here(WRITE, group, resource)).collect(),
-        },
-        Question { check: "read Secrets in the operator's namespace", rights: vec![here(READ, "", "secrets")] },
+        Question::new("make tokens of the operator's ServiceAccount", vec![token]),
+        Question::new("enter the operator's Pod (exec, attach, debug)", enter),
+        Question::new(
+            "run Pods in the operator's namespace, under its ServiceAccount",
+            run.map(|(group, resource)| here(WRITE, group, resource)).collect(),
+        ),
+        Question::new("read Secrets in the operator's namespace", vec![here(READ, "", "secrets")]),
     ]
 }
 
@@ -194,8 +218,8 @@ fn passing_on() -> [Question; 2] {
     beyond.push(right(&["bind"], RBAC, "clusterroles", Reach::Anywhere));
     let own = vec![in_namespaces("roles"), in_namespaces("rolebindings"), everywhere("clusterroles"), everywhere("clusterrolebindings")];
     [
-        Question { check: "give rights that they do not hold (escalate, bind)", rights: beyond },
-        Question { check: "pass on rights that they hold (roles and bindings)", rights: own },
+        Question::new("give rights that they do not hold (escalate, bind)", beyond),
+        Question::new("pass on rights that they hold (roles and bindings)", own),
     ]
 }
 
@@ -223,7 +247,7 @@ mod tests {
         let installed = Installed::of_release("reeve-system", None);
         let rbac = all_powerful(&json!([{ "kind": "Group", "name": "system:masters" }]));
         let questions = questions(&installed);
-        assert_eq!(questions.len(), 13);
+        assert_eq!(questions.len(), 14);
         for question in &questions {
             let check = answer(&rbac, &installed, question);
             assert_eq!((check.level, check.message.as_str()), (Level::Ok, "1 subject"), "{}", question.check);
@@ -251,6 +275,27 @@ mod tests {
             let level = if why.is_some() { Level::Warn } else { Level::Ok };
             assert_eq!((check.level, check.message.as_str()), (level, why.unwrap_or("1 subject")));
         }
+    }
+
+    #[test]
+    fn certificates_are_minted_by_those_who_hold_both_rights() {
+        let group = "certificates.k8s.io";
+        let rule = |resource: &str, verb: &str, names: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": [verb], "resourceNames": names });
+        let requests = || rule("certificatesigningrequests/approval", "update", &[]);
+        let mut rbac = Rbac::default();
+        for (name, rules) in [
+            ("alice", vec![requests(), rule("signers", "approve", &["kubernetes.io/kube-apiserver-client"])]),
+            ("bob", vec![requests(), rule("signers", "approve", &["example.com/other"])]),
+            ("mallory", vec![rule("signers", "approve", &[])]),
+        ] {
+            let to = json!({ "kind": "ClusterRole", "name": name, "apiGroup": RBAC });
+            let subjects = json!([{ "kind": "User", "name": name }]);
+            rbac.cluster_roles.push(serde_json::from_value(json!({ "metadata": { "name": name }, "rules": rules })).unwrap());
+            rbac.cluster_bindings
+                .push(serde_json::from_value(json!({ "metadata": { "name": name }, "roleRef": to, "subjects": subjects })).unwrap());
+        }
+        let check = answer(&rbac, &Installed::of_release("reeve-system", None), &certificates());
+        assert_eq!(check.holders, [Held { scope: "cluster-wide".to_owned(), subjects: vec!["User:alice".to_owned()] }]);
     }
 
     #[test]

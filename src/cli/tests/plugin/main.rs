@@ -11,6 +11,7 @@ use server::{Server, with};
 const APPROVALS: &str = "/apis/reeve.dev/v1alpha1/namespaces/team/approvals";
 const BUDGETS: &str = "/apis/reeve.dev/v1alpha1/namespaces/team/riskbudgets";
 const SWITCHES: &str = "/apis/reeve.dev/v1alpha1/namespaces/team/killswitches";
+const DEPLOYMENTS: &str = "GET /apis/apps/v1/namespaces/reeve-system/deployments?labelSelector=app.kubernetes.io%2Fpart-of%3Dreeve%2Capp.kubernetes.io%2Fcomponent%3Doperator";
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 fn stdout(output: &Output) -> String {
@@ -70,13 +71,47 @@ fn a_vote_is_shown_cast_under_the_proved_name_and_awaited() {
 }
 
 #[test]
+fn what_is_said_before_raise_is_not_lost() {
+    let server = Server::start();
+    for before in [&["-A"][..], &["-o", "json"], &["default"]] {
+        let output = server.run(&[&["budget"], before, &["raise", "default", "--tokens", "2000"]].concat());
+        assert_eq!(code(&output), 2, "{before:?}");
+    }
+    // But for the flags of the cluster, which stand anywhere: this one is asked for, and is not there.
+    let output = server.run(&["budget", "-n", "team", "raise", "default", "--tokens", "2000"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("reading RiskBudget team/default"), "{}", stderr(&output));
+}
+
+#[test]
+fn nobody_approves_in_passing() {
+    let server = Server::start();
+    let one = format!("{APPROVALS}/mend-merge-s1c0");
+    server.says(&format!("GET {one}"), 200, approval());
+    server.says(&format!("PATCH {one}"), 200, approval());
+    let refused = server.run(&["approve", "mend-merge-s1c0"]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("there is no terminal to ask at, so expected --yes, or --digest"), "{}", stderr(&refused));
+    assert!(server.writes().is_empty());
+    for arguments in [
+        &["approve", "mend-merge-s1c0", "--timeout", "0", "--yes"][..],
+        &["approve", "mend-merge-s1c0", "--timeout", "0", "--digest", DIGEST],
+        &["deny", "approval.reeve.dev/mend-merge-s1c0", "--timeout", "0"],
+    ] {
+        let output = server.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+    }
+    assert_eq!(server.writes().len(), 3);
+}
+
+#[test]
 fn programs_get_the_object_and_nothing_else() {
     let server = Server::start();
     let one = format!("{APPROVALS}/mend-merge-s1c0");
     server.says(&format!("GET {one}"), 200, approval());
     server.says(&format!("GET {one}"), 200, voted(true));
     server.says(&format!("PATCH {one}"), 200, approval());
-    let output = server.run(&["approve", "mend-merge-s1c0", "-o", "json"]);
+    let output = server.run(&["approve", "approval.reeve.dev/mend-merge-s1c0", "--yes", "-o", "json"]);
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((code(&output), &object["status"]["missing"]), (0, &json!(1)));
     assert!(stderr(&output).starts_with("Approval team/mend-merge-s1c0\n"), "{}", stderr(&output));
@@ -90,7 +125,7 @@ fn a_refusal_of_admission_is_shown_in_the_words_of_the_server() {
                  'reeve-approvals' denied request: needs the verb approve on this approval";
     server.says(&format!("GET {one}"), 200, approval());
     server.refuses(&format!("PATCH {one}"), 422, words);
-    let output = server.run(&["approve", "mend-merge-s1c0"]);
+    let output = server.run(&["approve", "approval.reeve.dev/mend-merge-s1c0", "--yes"]);
     assert_eq!((code(&output), stderr(&output)), (1, format!("error: voting Approve as bob: {words} (422)\n")));
 }
 
@@ -104,8 +139,8 @@ fn what_cannot_count_is_not_sent() {
     let other = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
     for (seen, arguments, words) in [
         (final_, &["deny", "mend-merge-s1c0"][..], "is Denied: Denied by bob., and no vote changes that"),
-        (own, &["approve", "mend-merge-s1c0"], "who asked for it, and whoever asked has no vote"),
-        (late, &["approve", "mend-merge-s1c0"], "ago: ask for it again"),
+        (own, &["approve", "apv/mend-merge-s1c0", "--yes"], "who asked for it, and whoever asked has no vote"),
+        (late, &["approve", "mend-merge-s1c0", "-y"], "ago: ask for it again"),
         (approval(), &["approve", "mend-merge-s1c0", "--digest", other], "expected an Approval with digest sha256:0000"),
     ] {
         let server = Server::start();
@@ -129,7 +164,7 @@ fn a_vote_that_is_not_journaled_or_does_not_count_is_no_success() {
         server.says(&format!("GET {one}"), 200, approval());
         server.says(&format!("GET {one}"), 200, seen);
         server.says(&format!("PATCH {one}"), 200, approval());
-        let output = server.run(&["approve", "mend-merge-s1c0", "--timeout", timeout]);
+        let output = server.run(&["approve", "approval.reeve.dev/mend-merge-s1c0", "--yes", "--timeout", timeout]);
         assert_eq!(code(&output), 1, "{}", stdout(&output));
         assert!(stderr(&output).contains(words), "{}", stderr(&output));
     }
@@ -301,6 +336,14 @@ fn the_doctor_fails_where_nothing_is_in_force_and_says_what() {
     assert!(server.writes().is_empty(), "the doctor writes nothing");
 }
 
+/// The release `reeve`, which works in these namespaces.
+fn deployments(watches: &[&str]) -> Value {
+    let args: Vec<String> = watches.iter().map(|namespace| format!("--watch-namespace={namespace}")).collect();
+    let pod = json!({ "containers": [{ "name": "reeve", "args": args }] });
+    let deployment = json!({ "metadata": { "name": "reeve" }, "spec": { "selector": {}, "template": { "spec": pod } } });
+    json!({ "apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": [deployment] })
+}
+
 #[test]
 fn the_doctor_tries_a_forged_vote_as_a_dry_run_only() {
     for (status, message, level) in [
@@ -309,6 +352,8 @@ fn the_doctor_tries_a_forged_vote_as_a_dry_run_only() {
         (200, "", "FAIL"),
     ] {
         let server = Server::start();
+        // The current namespace is `team`; the release works in another one too.
+        server.says(DEPLOYMENTS, 200, deployments(&["team", "other"]));
         let list = json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "ApprovalList", "metadata": {}, "items": [approval()] });
         server.says("GET /apis/reeve.dev/v1alpha1/approvals", 200, list);
         let forged = format!("PATCH {APPROVALS}/mend-merge-s1c0?dryRun=All");
@@ -321,8 +366,32 @@ fn the_doctor_tries_a_forged_vote_as_a_dry_run_only() {
         let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "a forged vote is refused").unwrap();
         assert_eq!(check["level"], level, "{check}");
         let writes: Vec<String> = server.writes().into_iter().map(|(request, _)| request).collect();
-        assert_eq!(writes, [forged]);
+        assert_eq!(writes[0], forged);
+        assert!(writes.iter().all(|request| request.ends_with("?dryRun=All")), "{writes:?}");
+        assert_eq!(
+            writes.len(),
+            if level == "WARN" { 4 } else { 1 },
+            "where it could not be tried it goes on to the next place: {writes:?}"
+        );
     }
+}
+
+#[test]
+fn the_doctor_tries_no_forged_vote_where_the_release_does_not_judge() {
+    let server = Server::start();
+    server.says(DEPLOYMENTS, 200, deployments(&["other"]));
+    let list = json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "ApprovalList", "metadata": {}, "items": [approval()] });
+    server.says("GET /apis/reeve.dev/v1alpha1/approvals", 200, list);
+    server.says(&format!("PATCH {APPROVALS}/mend-merge-s1c0?dryRun=All"), 200, approval());
+    let words =
+        "ValidatingAdmissionPolicy 'reeve-approvals' with binding 'reeve-approvals' denied request: only the operator creates approvals";
+    server.refuses("POST /apis/reeve.dev/v1alpha1/namespaces/other/approvals?dryRun=All", 422, words);
+    let report: Value = serde_json::from_slice(&server.run(&["doctor", "-o", "json"]).stdout).unwrap();
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "a forged vote is refused").unwrap();
+    assert_eq!(
+        (&check["level"], &check["message"]),
+        (&json!("OK"), &json!("tried as a dry run on an Approval that would be made in namespace other"))
+    );
 }
 
 #[test]
@@ -341,6 +410,13 @@ fn what_could_not_be_tried_ends_with_2() {
     for arguments in [
         &["approve"][..],
         &["approve", "a", "--digest", "abc"],
+        &["approve", "goal/a", "--yes"],
+        &["approve", "a"],
+        &["kill", "goal/a"],
+        &["kill", "--name", "a"],
+        &["artifact", "agentrun/a"],
+        &["budget", "-A", "raise", "default", "--tokens", "1"],
+        &["budget", "-o", "json", "raise", "default", "--tokens", "1"],
         &["approve", "a", "--timeout", "soon"],
         &["budget", "raise", "default"],
         &["budget", "raise", "default", "--tokens", "many"],

@@ -68,7 +68,7 @@ async fn what_may_pass_is_tried_again() {
         ("overload twice", vec![busy("503 Service Unavailable"), busy("529 Overloaded"), good()]),
         ("server says again", vec![busy("400 Bad Request\r\nx-should-retry: true"), good()]),
         ("cut error", vec![Reply::raw("500 Oops\r\nretry-after-ms: 30\r\ncontent-length: 1000", &KEY.as_bytes()[..20]), good()]),
-        ("passed through", vec![Reply::of("200 OK", r#"{"error":{"message":"upstream","code":502}}"#), good()]),
+        ("passed through", vec![Reply::of("200 OK", r#"{"error":{"message":"upstream","code":503}}"#), good()]),
     ];
     for (name, replies) in table {
         let expected = replies.len();
@@ -87,6 +87,11 @@ async fn what_may_have_been_charged_is_not_tried_again_by_itself() {
         ("hung up", Reply::hang_up(), ModelFailure::Unavailable),
         ("cut answer", Reply::raw("200 OK\r\ncontent-length: 1000", b"{\"choices\":"), ModelFailure::Unavailable),
         ("garbage", Reply::of("200 OK", "garbage"), ModelFailure::Garbled),
+        ("408", Reply::of("408 Request Timeout\r\nretry-after-ms: 1", ""), ModelFailure::Unavailable),
+        ("502", Reply::of("502 Bad Gateway\r\nx-should-retry: true", "<html>"), ModelFailure::Unavailable),
+        ("504", Reply::of("504 Gateway Timeout", ""), ModelFailure::Unavailable),
+        ("524", Reply::of("524 -", "<html>"), ModelFailure::Unavailable),
+        ("502 under 200", Reply::of("200 OK", r#"{"error":{"message":"upstream","code":502}}"#), ModelFailure::Unavailable),
     ];
     for (name, reply, failure) in table {
         let server = Server::playing(vec![reply]).await;
