@@ -100,7 +100,7 @@ async fn the_git_directory_is_written_by_commits_alone() {
                         "os.unlink('/reeve/git/HEAD')",
                     ]),
                     ("fs.write", json!({"path": ".git/config", "content": "[core]\n\tfsmonitor = touch /workspace/pwned\n"})),
-                    ("fs.write", json!({"path": ".gitattributes", "content": "* filter=x\n"})),
+                    ("fs.write", json!({"path": ".git/hooks/pre-commit", "content": "touch /workspace/pwned\n"})),
                     ("shell.run", json!({"argv": ["git", "config", "core.hooksPath", "/workspace"]})),
                 ]),
                 call("fs.write", json!({"path": "a.txt", "content": "a\n"})),

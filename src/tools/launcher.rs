@@ -32,6 +32,10 @@ pub(crate) mod request {
     pub(crate) const SHUTDOWN: u8 = b'q';
 }
 
+/// One look whether the server has ended, nanoseconds, and how many at most: half a second in all, of the two that a Pod has to end.
+const SERVER_PATIENCE_NS: i64 = 50_000_000;
+const SERVER_LOOKS: u32 = 10;
+
 /// The most descriptors that one request carries: the fixed ones and a few grants.
 pub(crate) const MAX_REQUEST_FDS: usize = 32;
 
@@ -213,12 +217,30 @@ impl Launcher {
         }
     }
 
-    /// Ends every process that we started and waits for the last. The server is out of our reach; it ends itself when its line does.
+    /// Ends every process that we started and waits for the last.
+    ///
+    /// The server first, so that it takes nobody's death for an outcome: what is cut off here is unknown. It is out of our reach; it ends itself
+    /// when its line does.
     fn end_everything(mut self) {
+        let _ = rustix::net::shutdown(&self.requests, rustix::net::Shutdown::Both);
+        self.wait_for_server();
         // Should it fail, everything is killed all the same, only not waited for.
         let _ = self.halt();
         drop(self.requests);
         let _ = rustix::process::waitpid(Some(self.server), WaitOptions::empty());
+    }
+
+    /// Waits for the server's end, but not long: its processes are not to outlive it by much.
+    fn wait_for_server(&self) {
+        let patience = rustix::fs::Timespec { tv_sec: 0, tv_nsec: SERVER_PATIENCE_NS };
+        for _ in 0..SERVER_LOOKS {
+            if !matches!(rustix::process::waitpid(Some(self.server), WaitOptions::NOHANG), Ok(None)) {
+                return;
+            }
+            let mut fds = [PollFd::new(&self.signals, PollFlags::IN)];
+            let _ = poll(&mut fds, Some(&patience));
+            let _ = kernel::pending_signals(&self.signals);
+        }
     }
 }
 

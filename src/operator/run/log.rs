@@ -64,8 +64,8 @@ impl RunLog {
     pub(crate) async fn settle_gone(context: &Arc<Context>, uid: &str) -> Result<(), Error> {
         let mut log = RunLog::open(Arc::clone(context), "", uid).await?;
         if let (Sandbox::Ready(ready), Some(started), None) = (&log.state.sandbox, &log.state.started, &log.state.finished) {
-            // Whoever deleted the run may have left its Pod an orphan.
-            super::sandbox::kill_pod_by_uid(context, &started.namespace, &ready.pod, &ready.pod_uid).await?;
+            // Whoever deleted the run may have left its Job an orphan.
+            super::sandbox::delete_job_by_uid(context, &started.namespace, &started.name, &ready.job_uid).await?;
         }
         let Some(BudgetReserved { account, key, amounts }) = log.state.gates.reserved.clone() else { return Ok(()) };
         if log.state.finished.is_some() {

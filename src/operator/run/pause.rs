@@ -18,8 +18,9 @@ use crate::error::Error;
 use crate::sandbox::job_name;
 use crate::telemetry::{self, Event as _};
 
-/// How long reaching the sandbox and its killing of processes may take together, before its Pod is killed instead.
-const HALT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long reaching the sandbox and its killing of processes may take together, before its Job is deleted instead: what is left of five
+/// seconds is for the Pod to end.
+const HALT_PATIENCE: Duration = Duration::from_millis(2_500);
 /// Between two looks at a budget that nobody rang for: another operator's scope may have freed something.
 const BUDGET_AGAIN: Duration = Duration::from_secs(10);
 
@@ -124,7 +125,7 @@ impl Driver {
         };
         telemetry::HaltFailed { run: &self.name(), why: &lost }.emit();
         let object = self.seen();
-        super::sandbox::kill_pod(&self.context, &object, &job_name(&object)).await
+        super::sandbox::delete_job(&self.context, &object, &job_name(&object)).await
     }
 
     /// Gives the sandbox the time of a pause: its Job's own deadline runs on while the run's clock stands.

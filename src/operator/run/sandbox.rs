@@ -17,7 +17,7 @@ use super::driver::Driver;
 use crate::cluster::create_owned;
 use crate::context::Context;
 use crate::error::Error;
-use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, ensure_network_policy, job, job_name, wait_running};
+use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, ensure_network_policy, job, job_name, job_name_of, wait_running};
 use crate::telemetry::{self, Event as _};
 
 /// A session and what it holds open.
@@ -56,37 +56,26 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
     if !ours || ended {
         return Ok(());
     }
-    let only_this = Preconditions { uid: found.uid(), resource_version: None };
-    let parameters =
-        DeleteParams { preconditions: Some(only_this), propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
-    match api.delete(name, &parameters).await {
+    match api.delete(name, &only(found.uid())).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Ends this very Pod, without grace, if it is still there.
-pub(super) async fn kill_pod_by_uid(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
-    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), namespace);
-    let only_this = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-    let parameters = DeleteParams { grace_period_seconds: Some(0), preconditions: Some(only_this), ..DeleteParams::default() };
-    match pods.delete(name, &parameters).await {
+/// Deletes this very Job, and its Pod with it, whoever owns it by now. The Pod's own time to end is two seconds.
+pub(super) async fn delete_job_by_uid(context: &Context, namespace: &str, run: &str, uid: &str) -> Result<(), Error> {
+    let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+    match api.delete(&job_name_of(run), &only(Some(uid.to_owned()))).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Ends the processes of a run whose sandbox does not answer: its Job and its Pod, without grace.
-pub(super) async fn kill_pod(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
-    let namespace = run.namespace().unwrap_or_default();
-    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), &namespace);
-    let of_job = kube::api::ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
-    for pod in pods.list(&of_job).await? {
-        kill_pod_by_uid(context, &namespace, &pod.name_any(), &pod.uid().unwrap_or_default()).await?;
-    }
-    delete_job(context, run, name).await
+fn only(uid: Option<String>) -> DeleteParams {
+    let only_this = Preconditions { uid, resource_version: None };
+    DeleteParams { preconditions: Some(only_this), propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() }
 }
 
 /// Why a run ends when its sandbox has this problem: before it was ready, or after.

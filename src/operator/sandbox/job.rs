@@ -71,7 +71,12 @@ pub struct InvalidSandbox {
 
 /// The deterministic name of a run's only Job.
 pub fn job_name(run: &AgentRun) -> String {
-    names::join(&[&run.name_any()], names::MAX_JOB)
+    job_name_of(&run.name_any())
+}
+
+/// The name of the Job of the run of this name.
+pub fn job_name_of(run: &str) -> String {
+    names::join(&[run], names::MAX_JOB)
 }
 
 /// The Job of a sandbox. The same spec always makes the same Job.

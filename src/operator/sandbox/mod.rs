@@ -6,7 +6,7 @@ mod problem;
 mod session;
 mod watch;
 
-pub use job::{CONTAINER, InvalidSandbox, PROGRAM, SandboxSpec, job, job_name};
+pub use job::{CONTAINER, InvalidSandbox, PROGRAM, SandboxSpec, job, job_name, job_name_of};
 pub use network::{ensure_network_policy, network_policy};
 pub use problem::{PodView, Problem};
 pub use session::{Session, SessionError};
