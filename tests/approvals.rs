@@ -2,7 +2,7 @@
 
 use reeve_api::{AgentRun, Approval, ApprovalPhase, Goal};
 use reeve_core::journal::{Event, Observation};
-use reeve_tests::{FakeModel, Start, Turn, World, call, finish};
+use reeve_tests::{FakeModel, Start, Turn, World, call, finish, one_line_written};
 use serde_json::{Value, json};
 
 /// A Goal whose work is one line, done without a planner.
@@ -15,12 +15,7 @@ fn one_line() -> Value {
 }
 
 async fn writes_one_line(world: &World) -> FakeModel {
-    let model = FakeModel::playing([
-        call("fs.write", json!({"path": "one.txt", "content": "one\n"})),
-        call("git.commit", json!({"message": "One"})),
-        finish("It is there."),
-    ])
-    .await;
+    let model = FakeModel::playing(one_line_written()).await;
     world.agents_ask(&model).await;
     model
 }
@@ -262,7 +257,7 @@ async fn an_approval_that_is_not_used_in_time_is_not_used() {
         writes_one_line(world).await;
         let _operator = world.operator().await;
         let mut goal = one_line();
-        goal["approval"] = json!({"timeoutSeconds": 8});
+        goal["approval"] = json!({"timeoutSeconds": 25});
         world.goal("one", goal).await;
         let approval = world.asks("one-merge").await;
         suspend(world, "one-merge", true).await;
@@ -364,6 +359,7 @@ async fn counts_nothing_after(scenario: &str, disturb: impl AsyncFnOnce(&reeve_t
         let rows = world.journal("one-merge").await;
         assert_eq!(rows.count("approval.vote"), 0, "{rows}");
         world.verify().await;
+        own.remove().await;
     })
     .await;
 }

@@ -126,6 +126,18 @@ async fn in_named_namespaces_the_operator_has_no_right_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_operator_updates_no_status_but_an_approvals() {
+    let objects = rendered(&[]).await;
+    let rules =
+        ["ClusterRole", "Role"].into_iter().flat_map(|kind| of_kind(&objects, kind)).flat_map(|role| role["rules"].as_array().unwrap());
+    let text = |list: &Value| list.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let updated: Vec<String> =
+        rules.filter(|rule| text(&rule["verbs"]).contains(&"update".to_owned())).flat_map(|rule| text(&rule["resources"])).collect();
+    let statuses: Vec<&String> = updated.iter().filter(|resource| resource.ends_with("/status")).collect();
+    assert_eq!(statuses, ["approvals/status"]);
+}
+
+#[tokio::test]
 async fn turning_a_key_is_given_on_purpose() {
     let objects = rendered(&[]).await;
     let holders = |verb: &str| -> Vec<&str> {

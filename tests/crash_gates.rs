@@ -1,18 +1,13 @@
 //! A crash at any instant around an approval: the action is done once or not at all.
 
 use reeve_api::{Approval, ApprovalPhase};
-use reeve_tests::{FakeModel, World, call, finish};
+use reeve_tests::{FakeModel, World, one_line_written};
 use serde_json::json;
 
 /// Drives a Goal's merge through the points, an operator for each. Somebody approves as soon as it is asked for; nobody a second time.
 async fn merges_once(name: &str, before_the_vote: &[&str], after_the_vote: &[&str]) {
     World::scenario(name, async |world| {
-        let model = FakeModel::playing([
-            call("fs.write", json!({"path": "one.txt", "content": "one\n"})),
-            call("git.commit", json!({"message": "One"})),
-            finish("It is there."),
-        ])
-        .await;
+        let model = FakeModel::playing(one_line_written()).await;
         world.agents_ask(&model).await;
         world
             .goal(

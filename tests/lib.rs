@@ -16,7 +16,8 @@
 //! # }
 //! ```
 //!
-//! Architecture invariant: nothing here waits by sleeping. A wait is a watch, a line of a log or the end of a process, with a deadline.
+//! Architecture invariant: nothing here waits by sleeping. A wait is a watch, a line of a log or the end of a process, with a deadline;
+//! for other processes of the machine, which tell nobody of their end, it is a look at them fifty times a second.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
@@ -24,5 +25,6 @@ mod world;
 
 pub use world::{
     Cluster, Ended, FakeModel, Gate, OPERATOR, Operator, OwnAdmission, Person, Rows, Start, Turn, Until, World, budget, call, calls,
-    deadline, finish, priced_models, random_name, reeve, repository, run_to_end, sandbox_image, says, status, workspace, yaml, yaml_all,
+    deadline, finish, one_line_written, priced_models, random_name, reeve, repository, run_to_end, sandbox_image, says, status, workspace,
+    yaml, yaml_all,
 };

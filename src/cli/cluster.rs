@@ -86,8 +86,5 @@ pub(crate) fn refused(doing: impl Display) -> impl FnOnce(kube::Error) -> Failur
 
 /// An error of the cluster in the server's words, with its code.
 pub(crate) fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
-        other => other.to_string(),
-    }
+    if let kube::Error::Api(status) = error { format!("{} ({})", status.message, status.code) } else { error.to_string() }
 }

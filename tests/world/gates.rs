@@ -5,7 +5,6 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use reeve_api::{AgentRun, Approval, ApprovalPhase, Goal, KillSwitch, RiskBudget};
-use reeve_core::journal::Event;
 use reeve_store::Artifacts;
 use serde_json::{Value, json};
 
@@ -19,16 +18,6 @@ pub struct OwnAdmission {
     pub name: String,
 }
 
-impl Drop for OwnAdmission {
-    fn drop(&mut self) {
-        let (client, name) = (self.client.clone(), self.name.clone());
-        tokio::spawn(async move {
-            let _ = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone()).delete(&name, &DeleteParams::default()).await;
-            let _ = Api::<ValidatingAdmissionPolicy>::all(client).delete(&name, &DeleteParams::default()).await;
-        });
-    }
-}
-
 impl OwnAdmission {
     /// The policy.
     pub fn policies(&self) -> Api<ValidatingAdmissionPolicy> {
@@ -38,6 +27,20 @@ impl OwnAdmission {
     /// The binding.
     pub fn bindings(&self) -> Api<ValidatingAdmissionPolicyBinding> {
         Api::all(self.client.clone())
+    }
+
+    /// Deletes both, if they are there. They are in no namespace: those of a test that failed stay until `hack/test` clears them away.
+    pub async fn remove(self) {
+        let parameters = DeleteParams::default();
+        let binding = self.bindings().delete(&self.name, &parameters).await.map(drop);
+        let policy = self.policies().delete(&self.name, &parameters).await.map(drop);
+        for deleted in [binding, policy] {
+            match deleted {
+                Ok(()) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => panic!("{} is left behind: {error}", self.name),
+            }
+        }
     }
 }
 
@@ -110,19 +113,6 @@ impl World {
             nothing(&status.tokens) && nothing(&status.tool_calls)
         };
         self.wait::<RiskBudget>(name, "settled", settled).await.status.unwrap()
-    }
-
-    /// Tokens that the journal's rows say were spent from a budget.
-    pub async fn tokens_in_rows(&self, runs: &[&str]) -> u64 {
-        let mut tokens = 0;
-        for run in runs {
-            for event in self.journal(run).await.events() {
-                if let Event::BudgetSettled(settled) = event {
-                    tokens += settled.used.tokens;
-                }
-            }
-        }
-        tokens
     }
 
     /// Waits until one of these runs has this reason in condition Ready; gives its name and the message.

@@ -1,12 +1,16 @@
 //! Looking into a sandbox from outside, as an administrator with `kubectl exec` or on the node can.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::AttachParams;
 use tokio::io::AsyncReadExt as _;
 
 use super::{World, deadline};
+
+/// Between two looks at the processes of this machine: a hundredth of the shortest time in which any of them must be dead.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl World {
     /// Waits until the only Pod of the namespace runs.
@@ -76,8 +80,9 @@ impl World {
     /// Waits until no process of this Pod has this text in its arguments.
     pub async fn until_no_process(&self, pod_uid: &str, text: &str) {
         let gone = async {
+            let mut looks = tokio::time::interval(LOOK_AGAIN);
             while self.processes_of(pod_uid, text) > 0 {
-                tokio::task::yield_now().await;
+                looks.tick().await;
             }
         };
         tokio::time::timeout(deadline(), gone).await.unwrap_or_else(|_| panic!("a process of Pod {pod_uid} still holds {text:?}"));

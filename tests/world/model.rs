@@ -131,6 +131,15 @@ pub fn finish(summary: &str) -> Turn {
     call("finish", json!({"summary": summary}))
 }
 
+/// The answers of a coder that writes `one.txt`, which says one, and commits it.
+pub fn one_line_written() -> [Turn; 3] {
+    [
+        call("fs.write", json!({"path": "one.txt", "content": "one\n"})),
+        call("git.commit", json!({"message": "One"})),
+        finish("It is there."),
+    ]
+}
+
 /// An answer without a tool call.
 pub fn says(text: &str) -> Turn {
     Turn::message(json!({"role": "assistant", "content": text}), "stop")

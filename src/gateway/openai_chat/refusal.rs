@@ -150,8 +150,10 @@ mod tests {
         let rate = r#"{"error":{"message":"m","type":"requests","code":"rate_limit_exceeded"}}"#;
         let (again, never) = ((Again::Scheduled, false), (Again::Never, false));
         let uncertain = (Again::Never, true);
+        // Status, whether the server says again, body, failure, whether again and whether it may have been charged.
+        type Row<'a> = (u16, Option<bool>, &'a str, ModelFailure, (Again, bool));
         #[rustfmt::skip]
-        let table: &[(u16, Option<bool>, &str, ModelFailure, (Again, bool))] = &[
+        let table: &[Row<'_>] = &[
             (400, None,        "{}",      Refused,        never),
             (401, None,        "{}",      Unauthorized,   never),
             (402, None,        "{}",      QuotaExhausted, never),
