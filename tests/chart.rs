@@ -233,6 +233,11 @@ async fn the_installed_operator_reaches_a_goal_and_the_plugin_shows_what_it_did(
     admin
         .put(&object("Goal", json!({"objective": "There is a file hello.txt.", "profileRef": {"name": name}, "acceptance": acceptance})))
         .await;
+    let approval = admin.asks(&format!("{name}-merge")).await.metadata.name.unwrap();
+    admin.lets_approve("merger").await;
+    let approve = ["approve", &approval, "--yes", "--as", "merger", "--as-group", "system:authenticated", "--namespace", "reeve-e2e"];
+    let said = plugin(&approve).await;
+    assert!(said.contains(&approval), "{said}");
     admin.reached(&name).await;
 
     let trace = plugin(&["trace", &format!("{name}-task-say-hello"), "--namespace", "reeve-e2e"]).await;

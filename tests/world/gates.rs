@@ -73,17 +73,6 @@ impl World {
         own
     }
 
-    /// Waits until the run asks for an Approval that can be voted on; gives it.
-    pub async fn asks(&self, run: &str) -> Approval {
-        let seen = self
-            .wait::<AgentRun>(run, "waiting for an approval", |run| {
-                run.status.as_ref().is_some_and(|status| ready(&status.conditions).0 == "AwaitingApproval")
-            })
-            .await;
-        let name = seen.status.unwrap().pending_approval.expect("it names its approval").name;
-        self.wait::<Approval>(&name, "Pending", |found| phase(found) == Some(ApprovalPhase::Pending)).await
-    }
-
     /// Waits until the Approval has this phase.
     pub async fn approval_is(&self, name: &str, wanted: ApprovalPhase) -> Approval {
         self.wait::<Approval>(name, wanted.as_str(), |found| phase(found) == Some(wanted)).await
@@ -105,14 +94,14 @@ impl World {
         .await;
     }
 
-    /// The sums of a budget, once nothing of it is reserved.
-    pub async fn settled(&self, name: &str) -> reeve_api::RiskBudgetStatus {
+    /// The sums of a budget, once so many tokens are spent and nothing of it is reserved. Its status follows the journal within a second.
+    pub async fn spent(&self, name: &str, tokens: i64) -> reeve_api::RiskBudgetStatus {
         let settled = |budget: &RiskBudget| {
             let Some(status) = &budget.status else { return false };
             let nothing = |balance: &Option<reeve_api::Balance>| balance.as_ref().is_some_and(|balance| balance.reserved == 0);
-            nothing(&status.tokens) && nothing(&status.tool_calls)
+            nothing(&status.tokens) && nothing(&status.tool_calls) && status.tokens.as_ref().is_some_and(|spent| spent.used == tokens)
         };
-        self.wait::<RiskBudget>(name, "settled", settled).await.status.unwrap()
+        self.wait::<RiskBudget>(name, &format!("at {tokens} tokens, all settled"), settled).await.status.unwrap()
     }
 
     /// Waits until one of these runs has this reason in condition Ready; gives its name and the message.
@@ -162,6 +151,17 @@ impl World {
 }
 
 impl Person {
+    /// Waits until the run asks for an Approval that can be voted on; gives it.
+    pub async fn asks(&self, run: &str) -> Approval {
+        let seen = self
+            .wait::<AgentRun>(run, "waiting for an approval", |run| {
+                run.status.as_ref().is_some_and(|status| ready(&status.conditions).0 == "AwaitingApproval")
+            })
+            .await;
+        let name = seen.status.unwrap().pending_approval.expect("it names its approval").name;
+        self.wait::<Approval>(&name, "Pending", |found| phase(found) == Some(ApprovalPhase::Pending)).await
+    }
+
     /// Casts a vote as `kubectl patch approval NAME --type=merge -p '{"spec":{"votes":...}}'` does.
     pub async fn votes(&self, approval: &Approval, user: &str, verdict: &str) -> Result<Approval, String> {
         let name = approval.metadata.name.as_deref().unwrap();

@@ -126,6 +126,16 @@ impl Person {
         .await;
     }
 
+    /// Binds the chart's role of those who approve to a user, in the namespace.
+    pub async fn lets_approve(&self, user: &str) {
+        self.put(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": format!("approver-{user}")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reeve-approver"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }))
+        .await;
+    }
+
     /// Lets a user do these things in the namespace.
     pub(crate) async fn grant(&self, user: &str, rules: &[(&str, &str, &[&str])]) {
         let rules = rules
