@@ -2,7 +2,7 @@
 
 use reeve_api::{Approval, ApprovalPhase};
 use reeve_core::journal::Event;
-use reeve_tests::{FakeModel, World, one_line_written};
+use reeve_tests::{FakeModel, World, call, finish, one_line_written};
 use serde_json::json;
 
 /// Drives a Goal's merge through the points, an operator for each. Somebody approves as soon as it is asked for; nobody a second time.
