@@ -2,6 +2,7 @@
 
 use super::{AssetId, Instrument};
 use crate::number::{Money, Overflow, Price, Qty};
+use crate::order::Side;
 
 /// Which side of a trade we were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +18,7 @@ pub enum Liquidity {
 pub enum FeeAsset {
     /// The quote asset: out of cash.
     Quote,
-    /// The base asset: a buy leaves less than was bought.
+    /// What is received, as most venues take it: a buy leaves less of the base asset than was bought, a sell pays in the quote asset.
     Base,
     /// An asset of its own, such as an exchange's token, at that asset's mark.
     Third(AssetId),
@@ -57,7 +58,7 @@ impl Instrument {
     ///
     /// # Errors
     /// [`Overflow`]; also without a positive mark of the third asset, which the risk chain refuses before any trade.
-    pub fn fee(&self, price: Price, qty: Qty, liquidity: Liquidity, third_mark: Option<Money>) -> Result<Fee, Overflow> {
+    pub fn fee(&self, price: Price, qty: Qty, side: Side, liquidity: Liquidity, third_mark: Option<Money>) -> Result<Fee, Overflow> {
         let steps = i128::from(price.0).abs() * i128::from(qty.0).abs();
         let (unit, base) = match liquidity {
             Liquidity::Maker => (self.fees.maker_unit, self.fees.maker_base),
@@ -65,13 +66,13 @@ impl Instrument {
         };
         let in_quote = unit.times(steps)?;
         let rounded = |amount: Money| self.fees.rounding.map_or(Ok(amount), |decimals| amount.rounded_up(decimals));
-        match self.fees.asset {
-            FeeAsset::Quote => {
+        match (self.fees.asset, side) {
+            (FeeAsset::Quote, Side::Buy | Side::Sell) | (FeeAsset::Base, Side::Sell) => {
                 let amount = rounded(in_quote)?;
                 Ok(Fee { asset: self.quote, amount, in_quote: amount })
             }
-            FeeAsset::Base => Ok(Fee { asset: self.base, amount: rounded(base.times(i128::from(qty.0).abs())?)?, in_quote }),
-            FeeAsset::Third(asset) => {
+            (FeeAsset::Base, Side::Buy) => Ok(Fee { asset: self.base, amount: rounded(base.times(i128::from(qty.0).abs())?)?, in_quote }),
+            (FeeAsset::Third(asset), Side::Buy | Side::Sell) => {
                 let mark = third_mark.filter(|mark| mark.0 > 0).ok_or(Overflow)?;
                 Ok(Fee { asset, amount: in_quote.bought_at(mark)?.rounded_up(8)?, in_quote })
             }

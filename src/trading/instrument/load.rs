@@ -311,7 +311,7 @@ mod tests {
         (spec.max_price, spec.max_qty, spec.min_qty) = ("1000".to_owned(), "1000".to_owned(), None);
         let universe = Universe::load("USDT", &[spec]).unwrap();
         let instrument = universe.get(crate::instrument::InstrumentId(0));
-        let fee = instrument.fee(Price(1), Qty(1), crate::instrument::Liquidity::Taker, None).unwrap();
+        let fee = instrument.fee(Price(1), Qty(1), crate::order::Side::Buy, crate::instrument::Liquidity::Taker, None).unwrap();
         assert_eq!((instrument.notional(Price(1), Qty(1)).unwrap().0, fee.amount.0), (10_000, 10));
     }
 }

@@ -47,7 +47,7 @@ impl Books {
             crate::instrument::FeeAsset::Third(asset) => self.ledger.asset_price(&self.universe, asset).unwrap(),
             crate::instrument::FeeAsset::Quote | crate::instrument::FeeAsset::Base => None,
         };
-        let fee = self.universe.get(AT).fee(Price(price), Qty(qty), Liquidity::Taker, third).unwrap();
+        let fee = self.universe.get(AT).fee(Price(price), Qty(qty), side, Liquidity::Taker, third).unwrap();
         let booked = self.ledger.fill(&self.universe, AT, side, Price(price), Qty(qty), fee).unwrap();
         for asset in self.universe.assets() {
             assert_eq!(self.ledger.imbalance(asset), Ok(Money::ZERO));
@@ -122,7 +122,7 @@ fn a_fee_in_a_third_asset_is_converted_at_its_mark_and_rounded_up_to_8_decimals(
     let token = books.universe.asset("TOKEN").unwrap();
     books.ledger.deposit(token, Money::whole(1)).unwrap();
     let instrument = books.universe.get(AT).clone();
-    assert!(instrument.fee(Price(10_000), Qty(1_000), Liquidity::Taker, None).is_err(), "no mark, no trade");
+    assert!(instrument.fee(Price(10_000), Qty(1_000), Side::Buy, Liquidity::Taker, None).is_err(), "no mark, no trade");
     books.ledger.mark(InstrumentId(1), HalfTicks(60_000));
     books.fill(Side::Buy, 10_000, 1_000);
     // 0.1 USD at 300 USD a token is 0.000333333…

@@ -5,7 +5,7 @@ mod state;
 mod table;
 
 pub use id::{ClientId, StrategyTag};
-pub use state::{Fill, OrderEvent, OrderState, Refusal, Tracked};
+pub use state::{Fill, Left, OrderEvent, OrderState, Refusal, Tracked};
 pub use table::{Applied, Exposure, OpenSide, OrderTable, TableError};
 
 use crate::instrument::InstrumentId;

@@ -66,12 +66,28 @@ pub enum OrderEvent {
     Triggered,
     /// It traded.
     Fill(Fill),
+    /// The other leg of its pair traded: no more than this may trade of it in all.
+    Reduced {
+        /// What may trade in all.
+        to: Qty,
+    },
     /// It was cancelled.
     Cancelled,
     /// It ran out of its time in force.
     Expired,
     /// It could not be cancelled: what ended it comes as an event of its own.
     CancelRejected,
+}
+
+/// What is left of an order's quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Some of it may still trade.
+    Some,
+    /// All of it traded.
+    Nothing,
+    /// Not all of it traded, but no more may: the other leg of its pair took the rest.
+    NothingAllowed,
 }
 
 impl OrderState {
@@ -83,17 +99,21 @@ impl OrderState {
         }
     }
 
-    /// The state after an event; `whole` says that all of the quantity has traded.
-    pub fn after(self, event: &OrderEvent, whole: bool) -> OrderState {
+    /// The state after an event; `left` says what is left to trade.
+    pub fn after(self, event: &OrderEvent, left: Left) -> OrderState {
         let said = match event {
             OrderEvent::Accepted | OrderEvent::Triggered => OrderState::Working,
             OrderEvent::Fill(_) => OrderState::Working,
             OrderEvent::Rejected(_) => OrderState::Rejected,
             OrderEvent::Expired => OrderState::Expired,
             OrderEvent::Cancelled => OrderState::Cancelled,
-            OrderEvent::CancelRejected => self,
+            OrderEvent::CancelRejected | OrderEvent::Reduced { .. } => self,
         };
-        if whole { OrderState::Filled } else { self.max(said) }
+        match left {
+            Left::Nothing => OrderState::Filled,
+            Left::NothingAllowed => self.max(said).max(OrderState::Cancelled),
+            Left::Some => self.max(said),
+        }
     }
 
     /// As words and files have it.
@@ -136,6 +156,8 @@ pub struct Tracked {
     pub refusal: Option<Refusal>,
     /// Whether it was sent to make the position smaller.
     pub reducing: bool,
+    /// What may trade in all: less than was asked once the other leg of its pair traded.
+    pub allowed: Qty,
     /// Ids of the fills that were counted, rising.
     execs: Vec<u64>,
 }
@@ -166,6 +188,7 @@ impl Tracked {
             triggered: false,
             refusal: None,
             reducing,
+            allowed: order.qty,
             execs: Vec::new(),
         }
     }
@@ -179,7 +202,7 @@ impl Tracked {
 
     /// What may still trade.
     pub fn leaves(&self) -> Qty {
-        if self.state.is_final() { Qty::ZERO } else { Qty((self.order.qty.0 - self.filled.0).max(0)) }
+        if self.state.is_final() { Qty::ZERO } else { Qty((self.allowed.0 - self.filled.0).max(0)) }
     }
 
     /// Whether the venue traded more of it than was asked: nothing that we know explains it.
@@ -193,7 +216,7 @@ impl Tracked {
     /// # Errors
     /// [`Overflow`].
     pub(super) fn apply(&mut self, event: &OrderEvent, notional: Money) -> Result<Change, Overflow> {
-        let before = (self.state, self.triggered);
+        let before = (self.state, self.triggered, self.allowed);
         let mut counted = false;
         match event {
             OrderEvent::Fill(fill) => match self.execs.binary_search(&fill.exec_id) {
@@ -207,11 +230,17 @@ impl Tracked {
                 }
             },
             OrderEvent::Triggered => self.triggered = true,
+            OrderEvent::Reduced { to } => self.allowed = self.allowed.min(*to),
             OrderEvent::Rejected(why) => self.refusal = Some(*why),
             OrderEvent::Accepted | OrderEvent::Cancelled | OrderEvent::Expired | OrderEvent::CancelRejected => {}
         }
-        self.state = self.state.after(event, self.filled >= self.order.qty);
-        Ok(match (counted, before == (self.state, self.triggered)) {
+        let left = match (self.filled >= self.order.qty, self.filled >= self.allowed) {
+            (true, _) => Left::Nothing,
+            (false, true) => Left::NothingAllowed,
+            (false, false) => Left::Some,
+        };
+        self.state = self.state.after(event, left);
+        Ok(match (counted, before == (self.state, self.triggered, self.allowed)) {
             (true, _) => Change::Filled,
             (false, true) => Change::None,
             (false, false) => Change::State,

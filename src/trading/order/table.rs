@@ -159,6 +159,7 @@ impl OrderTable {
             OrderEvent::Accepted
             | OrderEvent::Rejected(_)
             | OrderEvent::Triggered
+            | OrderEvent::Reduced { .. }
             | OrderEvent::Cancelled
             | OrderEvent::Expired
             | OrderEvent::CancelRejected => Money::ZERO,
@@ -177,6 +178,24 @@ impl OrderTable {
     /// An order by its name.
     pub fn get(&self, id: ClientId) -> Option<&Tracked> {
         self.by_id.get(&id).map(|slot| &self.slots[*slot as usize])
+    }
+
+    /// The open order that is the other leg of this one's pair.
+    pub(crate) fn other_leg(&self, order: &Order, pair: u32) -> Option<ClientId> {
+        let same = |open: &Order| open.oco == Some(pair) && (open.instrument, open.side) == (order.instrument, order.side);
+        self.open().map(|open| &open.order).find(|open| open.id != order.id && same(open)).map(|open| open.id)
+    }
+
+    /// How many open orders of its instrument and side have a pair's number.
+    pub(crate) fn legs(&self, order: &Order, pair: u32) -> usize {
+        let same = |open: &Order| open.oco == Some(pair) && (open.instrument, open.side) == (order.instrument, order.side);
+        self.open().filter(|open| same(&open.order)).count()
+    }
+
+    pub(crate) fn set_reserved(&mut self, id: ClientId, amount: Money) {
+        if let Some(slot) = self.by_id.get(&id) {
+            self.slots[*slot as usize].reserved = amount;
+        }
     }
 
     /// The open orders, in the order in which they were sent.

@@ -39,7 +39,7 @@ fn order(intent: u64, qty: i64) -> Order {
 }
 
 fn fill(universe: &Universe, exec_id: u64, price: i64, qty: i64) -> OrderEvent {
-    let fee = universe.get(InstrumentId(0)).fee(Price(price), Qty(qty), Liquidity::Taker, None).unwrap();
+    let fee = universe.get(InstrumentId(0)).fee(Price(price), Qty(qty), Side::Buy, Liquidity::Taker, None).unwrap();
     OrderEvent::Fill(Fill { exec_id, price: Price(price), qty: Qty(qty), liquidity: Liquidity::Taker, fee })
 }
 
