@@ -2,9 +2,18 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod account;
+pub mod backtest;
 pub mod event;
+pub mod indicator;
+pub mod input;
 pub mod instrument;
+pub mod intent;
 pub mod ledger;
 pub mod number;
 pub mod order;
+pub mod risk;
+pub mod spec;
+pub mod strategy;
 pub mod time;
+pub mod venue;

@@ -1,0 +1,408 @@
+//! The loop: match, account, strategy, in this order, for each event in its place.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::desk::BacktestDesk;
+use super::hash::ResultHash;
+use super::record::{Denied, OrderRecord, Record, Stop};
+use super::tally::Tally;
+use crate::account::{Account, MarkOutcome};
+use crate::event::{Class, Key, MarketEvent, MarketStatus, Stamped};
+use crate::instrument::InstrumentId;
+use crate::intent::{Intent, Submit};
+use crate::number::{Money, Overflow, Price, Qty};
+use crate::order::{ClientId, Order, OrderEvent, Side, StrategyTag};
+use crate::risk::{Checked, Guard, LatchStore, State, Trip};
+use crate::strategy::{Seen, Strategy, View};
+use crate::time::{NS_PER_DAY, Time};
+use crate::venue::{BarFill, BarVenue, BarVenueRules, VenueError};
+
+/// What becomes of positions at the end of the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Liquidate {
+    /// Sold at the last close: a fill with its fee.
+    #[default]
+    LastClose,
+    /// Valued at the last mark.
+    Mark,
+}
+
+/// How a backtest is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How bars are taken.
+    pub bars: BarVenueRules,
+    /// From us to the venue, nanoseconds.
+    pub latency_ns: i64,
+    /// What becomes of positions at the end.
+    pub liquidate: Liquidate,
+}
+
+/// Something that ends a run before its data does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// An event that does not come after the one before it.
+    #[error("event {found:?} does not come after {before:?}; input is taken in order, never sorted")]
+    OutOfOrder {
+        /// Its place.
+        found: Key,
+        /// The place of the event before it.
+        before: Key,
+    },
+    /// An amount does not fit, or the venue and the account disagree.
+    #[error(transparent)]
+    Venue(#[from] VenueError),
+    /// An amount does not fit.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Equity at the end.
+    pub equity: Option<Money>,
+    /// The reporting currency at the end.
+    pub cash: Money,
+    /// Counts and sums.
+    pub tally: Tally,
+    /// Hash over orders and fills.
+    pub hash: String,
+    /// What the strategy might do at the end.
+    pub state: State,
+    /// Whether orders were filled as if there were no latency.
+    pub optimistic: bool,
+    /// Whether the limits were those that a result may be promoted under.
+    pub promotable: bool,
+    /// Positions that were to be sold at the end and could not be: instrument, lots, and why.
+    pub left: Vec<(InstrumentId, Qty, String)>,
+}
+
+/// One strategy on one account against recorded bars.
+pub struct Engine<S, L, R> {
+    settings: Settings,
+    account: Account,
+    guard: Guard<L>,
+    strategy: S,
+    tag: StrategyTag,
+    venue: BarVenue,
+    record: R,
+    hash: ResultHash,
+    tally: Tally,
+    intents: Vec<Intent>,
+    passed: Vec<Checked<Order>>,
+    words: VecDeque<(ClientId, OrderEvent)>,
+    timers: BTreeSet<Time>,
+    last_key: Option<Key>,
+    last_close: Vec<Option<(Time, Price)>>,
+    series: Series,
+}
+
+/// The equity series as far as it is not written: a point is written once the next one begins, so that the last one holds the sale at
+/// the end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Series {
+    /// The first point, until it is written.
+    starting: Option<Money>,
+    /// The span of time that the last point stands for, and the point.
+    open: Option<(i64, Time, Money)>,
+}
+
+impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
+    /// Puts a run together. Recorded instruments trade until their data says otherwise.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn new(
+        settings: Settings,
+        mut account: Account,
+        guard: Guard<L>,
+        tag: StrategyTag,
+        strategy: S,
+        record: R,
+    ) -> Result<Self, EngineError> {
+        let starting = account.equity();
+        let ids: Vec<InstrumentId> = account.universe().instruments().map(|(at, _)| at).collect();
+        for at in &ids {
+            account.market_event(Time(i64::MIN), *at, &MarketEvent::Status(MarketStatus::Trading))?;
+        }
+        Ok(Engine {
+            venue: BarVenue::new(settings.bars),
+            settings,
+            account,
+            guard,
+            strategy,
+            tag,
+            record,
+            hash: ResultHash::default(),
+            tally: Tally::default(),
+            intents: Vec::new(),
+            passed: Vec::new(),
+            words: VecDeque::new(),
+            timers: BTreeSet::new(),
+            last_key: None,
+            last_close: vec![None; ids.len()],
+            series: Series { starting, open: None },
+        })
+    }
+
+    /// The account as it stands.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The guard as it stands.
+    pub fn guard(&self) -> &Guard<L> {
+        &self.guard
+    }
+
+    /// What was taken down so far.
+    pub fn record(&self) -> &R {
+        &self.record
+    }
+
+    /// Takes the next market event.
+    ///
+    /// # Errors
+    /// [`EngineError`]: out of order, or amounts that do not fit. Nothing can be taken after it.
+    pub fn market(&mut self, stamped: &Stamped<'_>) -> Result<(), EngineError> {
+        if let Some(before) = self.last_key.filter(|before| *before >= stamped.key) {
+            return Err(EngineError::OutOfOrder { found: stamped.key, before });
+        }
+        self.fire_timers(stamped.key)?;
+        self.last_key = Some(stamped.key);
+        self.tally.events += 1;
+        let now = stamped.key.time;
+        let mut tripped = false;
+        if let MarketEvent::Bar(bar) = &stamped.event {
+            self.count_bar(stamped.instrument, bar.opens, now, bar.close);
+            let (venue, mut desk) = self.desk(now, &mut tripped);
+            venue.bar(stamped.key, stamped.instrument, bar, &mut desk)?;
+        }
+        match self.account.market_event(now, stamped.instrument, &stamped.event)? {
+            MarkOutcome::Accepted(_) => tripped |= self.judge_equity(now),
+            MarkOutcome::None | MarkOutcome::Suspect(_) => {}
+        }
+        self.after_trip(now, tripped);
+        self.point(stamped);
+        self.show(&Seen::Market(stamped), now)?;
+        self.show_words(now)?;
+        if let MarketEvent::Bar(bar) = &stamped.event {
+            let mut tripped = false;
+            let (venue, mut desk) = self.desk(now, &mut tripped);
+            venue.close(stamped.instrument, bar, &mut desk)?;
+            self.after_trip(now, tripped);
+            self.show_words(now)?;
+        }
+        Ok(())
+    }
+
+    fn desk<'a>(&'a mut self, now: Time, tripped: &'a mut bool) -> (&'a mut BarVenue, BacktestDesk<'a, L, R>) {
+        let desk = BacktestDesk {
+            now,
+            account: &mut self.account,
+            guard: &mut self.guard,
+            record: &mut self.record,
+            hash: &mut self.hash,
+            tally: &mut self.tally,
+            words: &mut self.words,
+            tripped,
+        };
+        (&mut self.venue, desk)
+    }
+
+    fn count_bar(&mut self, at: InstrumentId, opens: Time, closes: Time, close: Price) {
+        self.tally.bars += 1;
+        let last = &mut self.last_close[usize::from(at.0)];
+        self.tally.gaps += u64::from(last.is_some_and(|(closed, _)| opens > closed));
+        *last = Some((closes, close));
+    }
+
+    fn judge_equity(&mut self, now: Time) -> bool {
+        match self.guard.on_equity(now, &self.account) {
+            Trip::None => false,
+            Trip::Reduce(denial) | Trip::Halt(denial) => {
+                self.record.stopped(&Stop { at: now, denial });
+                true
+            }
+        }
+    }
+
+    /// Cancels all that opens, in the event that stopped trading.
+    fn after_trip(&mut self, now: Time, tripped: bool) {
+        if tripped {
+            let ids: Vec<ClientId> = self.guard.opening_orders(&self.account).collect();
+            for id in ids {
+                self.cancel(now, id);
+            }
+        }
+    }
+
+    fn fire_timers(&mut self, before: Key) -> Result<(), EngineError> {
+        while let Some(at) = self.timers.first().copied() {
+            if (at, Class::Timer) >= (before.time, before.class) {
+                return Ok(());
+            }
+            self.timers.remove(&at);
+            self.show(&Seen::Timer(at), at)?;
+            self.show_words(at)?;
+        }
+        Ok(())
+    }
+
+    /// The equity series: daily and longer bars give a point each, anything shorter one a UTC day.
+    fn point(&mut self, stamped: &Stamped<'_>) {
+        let (now, Some(equity)) = (stamped.key.time, self.account.equity()) else { return };
+        let daily = match &stamped.event {
+            MarketEvent::Bar(bar) => now.since(bar.opens) >= NS_PER_DAY,
+            MarketEvent::Status(_) => return,
+            MarketEvent::Disconnect | MarketEvent::Snapshot(_) | MarketEvent::Delta(_) | MarketEvent::Quote(_) | MarketEvent::Trade(_) => {
+                false
+            }
+        };
+        if let Some(cash) = self.series.starting.take() {
+            let opened = match &stamped.event {
+                MarketEvent::Bar(bar) => bar.opens,
+                MarketEvent::Status(_)
+                | MarketEvent::Disconnect
+                | MarketEvent::Snapshot(_)
+                | MarketEvent::Delta(_)
+                | MarketEvent::Quote(_)
+                | MarketEvent::Trade(_) => now,
+            };
+            self.record.equity(opened, cash);
+        }
+        // The close of a bar at midnight belongs to the day that it ends.
+        let span = if daily { now.0 } else { Time(now.0.saturating_sub(1)).utc_day() };
+        if let Some((_, at, last)) = self.series.open.filter(|(open, ..)| *open != span) {
+            self.record.equity(at, last);
+        }
+        self.series.open = Some((span, now, equity));
+    }
+
+    fn show(&mut self, seen: &Seen<'_>, now: Time) -> Result<(), EngineError> {
+        let mut intents = std::mem::take(&mut self.intents);
+        self.strategy.on_event(seen, &View::new(&self.account, self.tag, now), &mut intents);
+        for intent in intents.drain(..) {
+            match intent {
+                Intent::Submit(submit) => self.submit(now, &submit),
+                Intent::Cancel(id) => self.cancel(now, id),
+                Intent::CancelAll(at) => {
+                    let ids: Vec<ClientId> = self.guard.orders_on(&self.account, at).collect();
+                    ids.into_iter().for_each(|id| self.cancel(now, id));
+                }
+                Intent::Timer(at) => {
+                    self.timers.insert(at.max(now.plus_ns(1)));
+                }
+            }
+        }
+        self.intents = intents;
+        Ok(())
+    }
+
+    fn show_words(&mut self, now: Time) -> Result<(), EngineError> {
+        while let Some((id, event)) = self.words.pop_front() {
+            self.show(&Seen::Order(id, &event), now)?;
+        }
+        Ok(())
+    }
+
+    fn arrives(&self, now: Time) -> Key {
+        Key {
+            time: now.plus_ns(self.settings.latency_ns.max(0)),
+            class: Class::UsToVenue,
+            source: 0,
+            seq: self.tally.orders + self.tally.cancels,
+        }
+    }
+
+    fn submit(&mut self, now: Time, submit: &Submit) {
+        let mut passed = std::mem::take(&mut self.passed);
+        let admitted = self.guard.admit(&mut self.account, now, submit, &mut passed);
+        for order in passed.drain(..) {
+            self.take_down(now, &order);
+            let arrives = self.arrives(now);
+            self.venue.send(arrives, order);
+        }
+        self.passed = passed;
+        if let Err(denial) = admitted {
+            *self.tally.denied.entry(denial.code).or_default() += 1;
+            self.record.denied(&Denied { at: now, instrument: submit.instrument, side: submit.side, denial });
+        }
+    }
+
+    fn take_down(&mut self, now: Time, order: &Checked<Order>) {
+        let record = OrderRecord { at: now, order: *order.get() };
+        self.hash.order(&record);
+        self.record.order(&record);
+        self.tally.orders += 1;
+    }
+
+    fn cancel(&mut self, now: Time, id: ClientId) {
+        let open = self.account.order(id).is_some_and(|tracked| !tracked.state.is_final());
+        if open && self.guard.owns(id) {
+            self.guard.on_cancel(now);
+            self.tally.cancels += 1;
+            let arrives = self.arrives(now);
+            self.venue.cancel(arrives, id);
+        }
+    }
+
+    /// Ends the run: what is open is cancelled, positions are sold or valued.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn finish(mut self) -> Result<(Outcome, R), EngineError> {
+        let mut left = Vec::new();
+        if let Some(last) = self.last_key {
+            self.end_orders(last.time)?;
+            if self.settings.liquidate == Liquidate::LastClose {
+                left = self.sell_all(last.time)?;
+            }
+            if let (Some((_, at, _)), Some(equity)) = (self.series.open.take(), self.account.equity()) {
+                self.record.equity(at, equity);
+            }
+        }
+        let outcome = Outcome {
+            equity: self.account.equity(),
+            cash: self.account.ledger().owned(crate::instrument::Universe::REPORTING)?,
+            tally: self.tally,
+            hash: self.hash.value(),
+            state: self.guard.state(),
+            optimistic: self.settings.bars.fill == BarFill::SameClose,
+            promotable: self.guard.limits().promotable() && self.settings.bars.fill != BarFill::SameClose,
+            left,
+        };
+        Ok((outcome, self.record))
+    }
+
+    fn end_orders(&mut self, now: Time) -> Result<(), EngineError> {
+        let open: Vec<ClientId> = self.account.orders().open().map(|open| open.order.id).collect();
+        for id in open {
+            self.account.order_event(now, id, &OrderEvent::Cancelled).map_err(VenueError::from)?;
+        }
+        Ok(())
+    }
+
+    fn sell_all(&mut self, now: Time) -> Result<Vec<(InstrumentId, Qty, String)>, EngineError> {
+        let mut left = Vec::new();
+        let ids: Vec<InstrumentId> = self.account.universe().instruments().map(|(at, _)| at).collect();
+        for at in ids {
+            let held = self.account.lots(at)?;
+            let (true, Some((_, close))) = (held > Qty::ZERO, self.last_close[usize::from(at.0)]) else { continue };
+            let mut passed = Vec::new();
+            let submit = Submit::market(at, Side::Sell, held, u64::MAX);
+            let admitted = self.guard.admit(&mut self.account, now, &submit, &mut passed);
+            for order in passed {
+                self.take_down(now, &order);
+                let mut tripped = false;
+                let (venue, mut desk) = self.desk(now, &mut tripped);
+                venue.liquidate(order, close, &mut desk)?;
+            }
+            if let Err(denial) = admitted {
+                left.push((at, self.account.lots(at)?, denial.to_string()));
+            }
+        }
+        Ok(left)
+    }
+}

@@ -1,0 +1,290 @@
+//! A strategy as a file says it: what it trades, under which limits, how it is tested.
+
+use serde::Deserialize;
+
+use crate::backtest::{Liquidate, Settings};
+use crate::input::BarColumns;
+use crate::instrument::{InstrumentId, InstrumentSpec, LoadError, Universe};
+use crate::intent::Size;
+use crate::number::{Bps, Money, Qty, parse_decimal};
+use crate::risk::{LimitError, Limits, LimitsSpec};
+use crate::strategy::{
+    BuyAndHold, DonchianBreakout, MarketMaker, MarketMakerSettings, MeanReversion, MeanReversionSettings, SmaCross, Strategy,
+};
+use crate::time::NS_PER_MS;
+use crate::venue::{BarFill, BarVenueRules};
+
+/// A strategy file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StrategyFile {
+    /// Its name: orders and latches carry it.
+    pub name: String,
+    /// What it does.
+    pub strategy: StrategySpec,
+    /// The reporting currency.
+    pub currency: String,
+    /// Starting cash in it.
+    pub cash: Money,
+    /// The instruments.
+    pub instruments: Vec<InstrumentSpec>,
+    /// Its limits.
+    pub limits: LimitsSpec,
+    /// How its data is read.
+    pub data: DataSpec,
+    /// How it is tested.
+    #[serde(default)]
+    pub backtest: BacktestSpec,
+}
+
+/// What a strategy does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields, tag = "kind")]
+pub enum StrategySpec {
+    /// [`SmaCross`].
+    SmaCross {
+        /// The instrument.
+        instrument: String,
+        /// Bars of the fast average.
+        fast: usize,
+        /// Bars of the slow average.
+        slow: usize,
+        /// How much.
+        qty: String,
+    },
+    /// [`MeanReversion`].
+    MeanReversion {
+        /// The instrument.
+        instrument: String,
+        /// Bars of the mean.
+        length: usize,
+        /// Buys this many deviations below the mean.
+        enter: f64,
+        /// Sells once it is this near.
+        leave: f64,
+        /// How much.
+        qty: String,
+    },
+    /// [`DonchianBreakout`].
+    DonchianBreakout {
+        /// The instrument.
+        instrument: String,
+        /// Bars whose highest high is broken.
+        enter: usize,
+        /// Bars whose lowest low is broken.
+        leave: usize,
+        /// How much.
+        qty: String,
+    },
+    /// [`MarketMaker`].
+    MarketMaker {
+        /// The instrument.
+        instrument: String,
+        /// Distance of each quote from the mid.
+        half_spread_ticks: i64,
+        /// How much it quotes.
+        qty: String,
+        /// The most that it wants to hold.
+        max_position: String,
+        /// How far a quote may be from where it should be.
+        #[serde(default)]
+        tolerance_ticks: i64,
+    },
+    /// [`BuyAndHold`].
+    BuyAndHold {
+        /// The instrument.
+        instrument: String,
+        /// How much; without it as much as `fractionBps` of equity buys.
+        qty: Option<String>,
+        /// Part of equity.
+        fraction_bps: Option<u32>,
+    },
+}
+
+/// How data is read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DataSpec {
+    /// Length of a bar, such as `1d`.
+    pub interval: String,
+    /// Names of the columns.
+    #[serde(default)]
+    pub columns: BarColumns,
+    /// From the exchange to us.
+    #[serde(default)]
+    pub feed_latency_ms: i64,
+}
+
+/// When an order is filled first.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BarFillSpec {
+    /// At the next open.
+    #[default]
+    NextOpen,
+    /// At the close of the bar that led to it: OPTIMISTIC.
+    SameClose,
+}
+
+/// What becomes of positions at the end.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiquidateSpec {
+    /// Sold at the last close.
+    #[default]
+    LastClose,
+    /// Valued at the last mark.
+    Mark,
+}
+
+/// How a strategy is tested.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BacktestSpec {
+    /// When an order is filled first.
+    #[serde(default)]
+    pub bar_fill: BarFillSpec,
+    /// What becomes of positions at the end.
+    #[serde(default)]
+    pub liquidate: LiquidateSpec,
+    /// From us to the venue.
+    #[serde(default)]
+    pub latency_ms: i64,
+    /// What a stop loses beyond its trigger.
+    #[serde(default)]
+    pub stop_slippage_ticks: i64,
+}
+
+/// A strategy file that cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// An instrument.
+    #[error(transparent)]
+    Instrument(#[from] LoadError),
+    /// A limit.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// Another field.
+    #[error("{field}: {why}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What was expected and what was found.
+        why: String,
+    },
+}
+
+fn field(field: &'static str, why: impl ToString) -> SpecError {
+    SpecError::Field { field, why: why.to_string() }
+}
+
+impl StrategyFile {
+    /// Its instruments.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn universe(&self) -> Result<Universe, SpecError> {
+        Ok(Universe::load(&self.currency, &self.instruments)?)
+    }
+
+    /// Its limits.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn limits(&self, universe: &Universe) -> Result<Limits, SpecError> {
+        Ok(Limits::compile(&self.limits, universe)?)
+    }
+
+    /// How it is tested.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn settings(&self) -> Result<Settings, SpecError> {
+        let BacktestSpec { bar_fill, liquidate, latency_ms, stop_slippage_ticks } = &self.backtest;
+        for (name, value) in [("backtest.latencyMs", latency_ms), ("backtest.stopSlippageTicks", stop_slippage_ticks)] {
+            if *value < 0 {
+                return Err(field(name, format!("expected zero or more, found {value}")));
+            }
+        }
+        let fill = match bar_fill {
+            BarFillSpec::NextOpen => BarFill::NextOpen,
+            BarFillSpec::SameClose => BarFill::SameClose,
+        };
+        let liquidate = match liquidate {
+            LiquidateSpec::LastClose => Liquidate::LastClose,
+            LiquidateSpec::Mark => Liquidate::Mark,
+        };
+        let latency_ns = latency_ms.checked_mul(NS_PER_MS).ok_or_else(|| field("backtest.latencyMs", "too long"))?;
+        Ok(Settings { bars: BarVenueRules { fill, stop_slippage_ticks: *stop_slippage_ticks }, latency_ns, liquidate })
+    }
+
+    /// The strategy itself.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn build(&self, universe: &Universe) -> Result<Box<dyn Strategy + Send>, SpecError> {
+        self.strategy.build(universe)
+    }
+}
+
+impl StrategySpec {
+    fn build(&self, universe: &Universe) -> Result<Box<dyn Strategy + Send>, SpecError> {
+        Ok(match self {
+            StrategySpec::SmaCross { instrument, fast, slow, qty } => {
+                let at = find(universe, instrument)?;
+                if *fast == 0 || fast >= slow {
+                    return Err(field("strategy.fast", format!("expected 1 up to slow - 1, found {fast} with slow {slow}")));
+                }
+                Box::new(SmaCross::new(at, length("strategy.fast", *fast)?, length("strategy.slow", *slow)?, lots(universe, at, qty)?))
+            }
+            StrategySpec::MeanReversion { instrument, length: bars, enter, leave, qty } => {
+                let at = find(universe, instrument)?;
+                if !(enter.is_finite() && leave.is_finite() && enter > leave) {
+                    return Err(field("strategy.enter", format!("expected more than leave, found {enter} with leave {leave}")));
+                }
+                let (length, qty) = (length("strategy.length", *bars)?, lots(universe, at, qty)?);
+                Box::new(MeanReversion::new(at, MeanReversionSettings { length, enter: *enter, leave: *leave, qty }))
+            }
+            StrategySpec::DonchianBreakout { instrument, enter, leave, qty } => {
+                let at = find(universe, instrument)?;
+                let (enter, leave) = (length("strategy.enter", *enter)?, length("strategy.leave", *leave)?);
+                Box::new(DonchianBreakout::new(at, enter, leave, lots(universe, at, qty)?))
+            }
+            StrategySpec::MarketMaker { instrument, half_spread_ticks, qty, max_position, tolerance_ticks } => {
+                let at = find(universe, instrument)?;
+                if *half_spread_ticks <= 0 || *tolerance_ticks < 0 {
+                    return Err(field("strategy.halfSpreadTicks", "expected more than zero, and a tolerance of zero or more"));
+                }
+                let (qty, max_position) = (lots(universe, at, qty)?, lots(universe, at, max_position)?);
+                let (half_spread_ticks, tolerance_ticks) = (*half_spread_ticks, *tolerance_ticks);
+                Box::new(MarketMaker::new(at, MarketMakerSettings { half_spread_ticks, qty, max_position, tolerance_ticks }))
+            }
+            StrategySpec::BuyAndHold { instrument, qty, fraction_bps } => {
+                let at = find(universe, instrument)?;
+                let size = match (qty, fraction_bps) {
+                    (Some(qty), None) => Size::Lots(lots(universe, at, qty)?),
+                    (None, Some(bps)) if (1..=10_000).contains(bps) => Size::Fraction(Bps(*bps)),
+                    (None, _) | (Some(_), Some(_)) => return Err(field("strategy.qty", "expected qty, or fractionBps of 1 to 10000")),
+                };
+                Box::new(BuyAndHold::new(at, size))
+            }
+        })
+    }
+}
+
+/// The longest window of an indicator, bars: more than a day of seconds is a mistake, and memory is taken for all of it.
+const MAX_LENGTH: usize = 100_000;
+
+fn length(name: &'static str, bars: usize) -> Result<usize, SpecError> {
+    if (1..=MAX_LENGTH).contains(&bars) { Ok(bars) } else { Err(field(name, format!("expected 1 to {MAX_LENGTH} bars, found {bars}"))) }
+}
+
+fn find(universe: &Universe, symbol: &str) -> Result<InstrumentId, SpecError> {
+    universe.find(symbol).ok_or_else(|| field("strategy.instrument", format!("{symbol} is none of the file's instruments")))
+}
+
+fn lots(universe: &Universe, at: InstrumentId, text: &str) -> Result<Qty, SpecError> {
+    let decimal = parse_decimal(text).map_err(|error| field("strategy.qty", error))?;
+    let qty = universe.get(at).qty(decimal).map_err(|error| field("strategy.qty", error))?;
+    if qty > Qty::ZERO { Ok(qty) } else { Err(field("strategy.qty", format!("expected more than zero, found {text}"))) }
+}
