@@ -151,22 +151,34 @@ impl fmt::Display for Money {
 impl FromStr for Money {
     type Err = AmountError;
 
+    /// Digits straight to the integer: the ledger holds more of them than `Decimal` does.
     fn from_str(text: &str) -> Result<Money, AmountError> {
-        parse_decimal(text).and_then(Money::from_decimal)
+        let digits = plain_digits(text)?;
+        let does_not_fit = || AmountError::DoesNotFit(text.chars().take(60).collect());
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+        let decimals = decimals.trim_end_matches('0');
+        let missing = (SCALE as usize).checked_sub(decimals.len()).ok_or_else(does_not_fit)?;
+        let push = |value: i128, digit: u8| value.checked_mul(10)?.checked_add(i128::from(digit - b'0'));
+        let zeros = std::iter::repeat_n(b'0', missing);
+        let value = whole.bytes().chain(decimals.bytes()).chain(zeros).try_fold(0, push).ok_or_else(does_not_fit)?;
+        Ok(Money(if text.starts_with('-') { -value } else { value }))
     }
 }
 
-/// A decimal exactly as it is written: digits and one point, nothing else (no exponent, no group marks, no `NaN`).
+/// The digits and the one point of a plain decimal, without its sign: no exponent, no group marks, no `NaN`.
+fn plain_digits(text: &str) -> Result<&str, AmountError> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let points = digits.bytes().filter(|byte| *byte == b'.').count();
+    let plain = digits.len() > points && points <= 1 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if plain { Ok(digits) } else { Err(AmountError::NotADecimal(text.chars().take(40).collect())) }
+}
+
+/// A decimal exactly as it is written.
 ///
 /// # Errors
 /// [`AmountError`].
 pub(crate) fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let points = digits.bytes().filter(|byte| *byte == b'.').count();
-    let plain = digits.len() > points && points <= 1 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if !plain {
-        return Err(AmountError::NotADecimal(text.chars().take(40).collect()));
-    }
+    plain_digits(text)?;
     Decimal::from_str_exact(text).map_err(|_| AmountError::DoesNotFit(text.chars().take(40).collect()))
 }
 
@@ -235,9 +247,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_back_is_the_same_amount(value in -(10_i128.pow(28))..10_i128.pow(28)) {
+        fn text_and_back_is_the_same_amount(value in prop_oneof![-(10_i128.pow(28))..10_i128.pow(28), -i128::MAX..i128::MAX]) {
             let money = Money(value);
             prop_assert_eq!(money.to_string().parse::<Money>().unwrap(), money);
+        }
+
+        #[test]
+        fn a_decimal_and_its_text_are_the_same_amount(mantissa in -(10_i64.pow(18))..10_i64.pow(18), scale in 0_u32..=24) {
+            let decimal = Decimal::new(mantissa, scale);
+            prop_assert_eq!(Money::from_decimal(decimal).ok(), decimal.to_string().parse::<Money>().ok());
         }
 
         #[test]

@@ -26,7 +26,8 @@ impl Reached {
     }
 }
 
-/// Where the price, going from `from` to `to`, reaches an order: a trigger by touching it, a limit by going through it by a tick.
+/// Where the price, going from `from` to `to`, reaches an order: a trigger by touching it, a limit by going through it by a tick. A limit
+/// that the price is already through, as after its trigger, trades where the price is.
 pub(super) fn reached(from: Price, to: Price, side: Side, kind: OrderKind, triggered: bool) -> Option<Reached> {
     if let (Some(trigger), false) = (kind.trigger(), triggered) {
         let touched = match side {
@@ -42,8 +43,8 @@ pub(super) fn reached(from: Price, to: Price, side: Side, kind: OrderKind, trigg
     }
     let limit = kind.limit()?;
     let (through, at) = match side {
-        Side::Buy => (to < limit, limit.min(from)),
-        Side::Sell => (to > limit, limit.max(from)),
+        Side::Buy => (from.min(to) < limit, limit.min(from)),
+        Side::Sell => (from.max(to) > limit, limit.max(from)),
     };
     through.then_some(Reached::Limit(at))
 }
