@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod backtest;
+pub mod book;
 pub mod event;
 pub mod indicator;
 pub mod input;
@@ -12,6 +13,7 @@ pub mod intent;
 pub mod ledger;
 pub mod number;
 pub mod order;
+pub mod output;
 pub mod risk;
 pub mod spec;
 pub mod strategy;

@@ -12,7 +12,7 @@ use crate::strategy::{
     BuyAndHold, DonchianBreakout, MarketMaker, MarketMakerSettings, MeanReversion, MeanReversionSettings, SmaCross, Strategy,
 };
 use crate::time::NS_PER_MS;
-use crate::venue::{BarFill, BarVenueRules};
+use crate::venue::{BarFill, BarVenueRules, Delay, Latency};
 
 /// A strategy file.
 #[derive(Clone, Debug, Deserialize)]
@@ -150,6 +150,9 @@ pub struct BacktestSpec {
     /// From us to the venue.
     #[serde(default)]
     pub latency_ms: i64,
+    /// From the venue to us.
+    #[serde(default)]
+    pub return_latency_ms: i64,
     /// What a stop loses beyond its trigger.
     #[serde(default)]
     pub stop_slippage_ticks: i64,
@@ -200,8 +203,13 @@ impl StrategyFile {
     /// # Errors
     /// [`SpecError`].
     pub fn settings(&self) -> Result<Settings, SpecError> {
-        let BacktestSpec { bar_fill, liquidate, latency_ms, stop_slippage_ticks } = &self.backtest;
-        for (name, value) in [("backtest.latencyMs", latency_ms), ("backtest.stopSlippageTicks", stop_slippage_ticks)] {
+        let BacktestSpec { bar_fill, liquidate, latency_ms, return_latency_ms, stop_slippage_ticks } = &self.backtest;
+        let not_negative = [
+            ("backtest.latencyMs", latency_ms),
+            ("backtest.returnLatencyMs", return_latency_ms),
+            ("backtest.stopSlippageTicks", stop_slippage_ticks),
+        ];
+        for (name, value) in not_negative {
             if *value < 0 {
                 return Err(field(name, format!("expected zero or more, found {value}")));
             }
@@ -214,8 +222,9 @@ impl StrategyFile {
             LiquidateSpec::LastClose => Liquidate::LastClose,
             LiquidateSpec::Mark => Liquidate::Mark,
         };
-        let latency_ns = latency_ms.checked_mul(NS_PER_MS).ok_or_else(|| field("backtest.latencyMs", "too long"))?;
-        Ok(Settings { bars: BarVenueRules { fill, stop_slippage_ticks: *stop_slippage_ticks }, latency_ns, liquidate })
+        let ns = |ms: &i64| ms.checked_mul(NS_PER_MS).ok_or_else(|| field("backtest.latencyMs", "too long"));
+        let latency = Latency::Fixed(Delay { there_ns: ns(latency_ms)?, back_ns: ns(return_latency_ms)? });
+        Ok(Settings { bars: BarVenueRules { fill, stop_slippage_ticks: *stop_slippage_ticks }, latency, liquidate })
     }
 
     /// The strategy itself.

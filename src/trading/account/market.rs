@@ -55,6 +55,8 @@ pub struct Market {
     pub status: Option<MarketStatus>,
     book: BookState,
     quote: Option<Quote>,
+    /// Whether the last best bid and ask made no market: a feed of its own may say so while the book does not.
+    quote_crossed: bool,
     quote_fresh_until: Time,
     last_trade: Option<Price>,
     trade_fresh_until: Time,
@@ -72,6 +74,7 @@ impl Market {
             status: None,
             book: BookState::Absent,
             quote: None,
+            quote_crossed: false,
             quote_fresh_until: Time(i64::MIN),
             last_trade: None,
             trade_fresh_until: Time(i64::MIN),
@@ -109,11 +112,10 @@ impl Market {
     fn see_quote(&mut self, now: Time, quote: &Quote, rules: &MarketRules) -> Result<MarkOutcome, Overflow> {
         self.quote = Some(*quote);
         self.quote_fresh_until = fresh_until(now, rules);
-        if quote.bid >= quote.ask || quote.bid.0 <= 0 {
-            self.book = BookState::Crossed;
+        self.quote_crossed = quote.bid >= quote.ask || quote.bid.0 <= 0;
+        if self.quote_crossed || matches!(self.book, BookState::Gap | BookState::Crossed) {
             return Ok(MarkOutcome::None);
         }
-        self.book = BookState::Synced;
         self.offer(now, HalfTicks::mid(quote.bid, quote.ask)?, rules)
     }
 
@@ -128,10 +130,6 @@ impl Market {
     /// The book lost its place, or found it again.
     pub(super) fn set_book(&mut self, state: BookState) {
         self.book = state;
-        match state {
-            BookState::Gap | BookState::Absent => self.quote = None,
-            BookState::Synced | BookState::Crossed => {}
-        }
     }
 
     /// What was known is old.
@@ -139,6 +137,7 @@ impl Market {
         self.quote_fresh_until = Time(i64::MIN);
         self.trade_fresh_until = Time(i64::MIN);
         self.bar_fresh_until = Time(i64::MIN);
+        self.quote = None;
         self.set_book(BookState::Absent);
     }
 
@@ -162,7 +161,8 @@ impl Market {
 
     /// The quote, while it is fresh and uncrossed.
     pub fn fresh_quote(&self, now: Time) -> Option<Quote> {
-        self.quote.filter(|quote| now <= self.quote_fresh_until && quote.bid < quote.ask && self.book == BookState::Synced)
+        let tradable = !self.quote_crossed && matches!(self.book, BookState::Absent | BookState::Synced);
+        self.quote.filter(|_| tradable && now <= self.quote_fresh_until)
     }
 
     /// The last accepted mark, however old.
@@ -170,9 +170,12 @@ impl Market {
         self.mark
     }
 
-    /// The state of the book.
+    /// The state of the book; crossed when either the book or the best bid and ask are.
     pub fn book(&self) -> BookState {
-        self.book
+        match self.book {
+            BookState::Absent | BookState::Synced if self.quote_crossed => BookState::Crossed,
+            BookState::Absent | BookState::Synced | BookState::Gap | BookState::Crossed => self.book,
+        }
     }
 
     /// The price that jumped and is not believed yet.

@@ -22,6 +22,10 @@ pub(super) struct BacktestDesk<'a, L, R> {
     pub(super) tally: &'a mut Tally,
     /// What the strategy will be told.
     pub(super) words: &'a mut VecDeque<(ClientId, OrderEvent)>,
+    /// Words that are not here yet, by the time at which they will be.
+    pub(super) returning: &'a mut VecDeque<(Time, ClientId, OrderEvent)>,
+    /// How long a word takes from the venue to us.
+    pub(super) back_ns: i64,
     /// Whether a fill stopped trading.
     pub(super) tripped: &'a mut bool,
 }
@@ -68,6 +72,19 @@ impl<L: LatchStore, R: Record> Desk for BacktestDesk<'_, L, R> {
     }
 
     fn tell(&mut self, id: ClientId, event: OrderEvent) -> Result<(), VenueError> {
+        if self.back_ns <= 0 {
+            return self.hear(id, event);
+        }
+        // A word never overtakes the one before it: it came by the same line.
+        let due = self.now.plus_ns(self.back_ns).max(self.returning.back().map_or(Time(i64::MIN), |(due, ..)| *due));
+        self.returning.push_back((due, id, event));
+        Ok(())
+    }
+}
+
+impl<L: LatchStore, R: Record> BacktestDesk<'_, L, R> {
+    /// Takes in a word that has arrived.
+    pub(super) fn hear(&mut self, id: ClientId, event: OrderEvent) -> Result<(), VenueError> {
         match event {
             OrderEvent::Fill(_) => self.filled(id, &event)?,
             OrderEvent::Rejected(_) => {

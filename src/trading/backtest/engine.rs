@@ -15,7 +15,7 @@ use crate::order::{ClientId, Order, OrderEvent, Side, StrategyTag};
 use crate::risk::{Checked, Guard, LatchStore, State, Trip};
 use crate::strategy::{Seen, Strategy, View};
 use crate::time::{NS_PER_DAY, Time};
-use crate::venue::{BarFill, BarVenue, BarVenueRules, VenueError};
+use crate::venue::{BarFill, BarVenue, BarVenueRules, Latency, TickVenue, VenueError};
 
 /// What becomes of positions at the end of the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub enum Liquidate {
 }
 
 /// How a backtest is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// How bars are taken.
     pub bars: BarVenueRules,
-    /// From us to the venue, nanoseconds.
-    pub latency_ns: i64,
+    /// How long it takes to the venue and back.
+    pub latency: Latency,
     /// What becomes of positions at the end.
     pub liquidate: Liquidate,
 }
@@ -85,13 +85,19 @@ pub struct Engine<S, L, R> {
     guard: Guard<L>,
     strategy: S,
     tag: StrategyTag,
-    venue: BarVenue,
+    bars: BarVenue,
+    ticks: TickVenue,
+    /// Which instruments come as ticks: their orders meet ticks.
+    by_ticks: Vec<bool>,
     record: R,
     hash: ResultHash,
     tally: Tally,
     intents: Vec<Intent>,
     passed: Vec<Checked<Order>>,
     words: VecDeque<(ClientId, OrderEvent)>,
+    returning: VecDeque<(Time, ClientId, OrderEvent)>,
+    /// When the last wish reaches the venue: none overtakes another.
+    last_arrival: Time,
     timers: BTreeSet<Time>,
     last_key: Option<Key>,
     last_close: Vec<Option<(Time, Price)>>,
@@ -127,7 +133,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             account.market_event(Time(i64::MIN), *at, &MarketEvent::Status(MarketStatus::Trading))?;
         }
         Ok(Engine {
-            venue: BarVenue::new(settings.bars),
+            bars: BarVenue::new(settings.bars),
+            ticks: TickVenue::new(ids.len()),
+            by_ticks: vec![false; ids.len()],
             settings,
             account,
             guard,
@@ -139,6 +147,8 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             intents: Vec::new(),
             passed: Vec::new(),
             words: VecDeque::new(),
+            returning: VecDeque::new(),
+            last_arrival: Time(i64::MIN),
             timers: BTreeSet::new(),
             last_key: None,
             last_close: vec![None; ids.len()],
@@ -169,19 +179,13 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         if let Some(before) = self.last_key.filter(|before| *before >= stamped.key) {
             return Err(EngineError::OutOfOrder { found: stamped.key, before });
         }
-        self.fire_timers(stamped.key)?;
+        self.catch_up(stamped.key)?;
         self.last_key = Some(stamped.key);
         self.tally.events += 1;
         let now = stamped.key.time;
-        let mut tripped = false;
-        if let MarketEvent::Bar(bar) = &stamped.event {
-            self.count_bar(stamped.instrument, bar.opens, now, bar.close);
-            let (venue, mut desk) = self.desk(now, &mut tripped);
-            venue.bar(stamped.key, stamped.instrument, bar, &mut desk)?;
-        }
-        match self.account.market_event(now, stamped.instrument, &stamped.event)? {
-            MarkOutcome::Accepted(_) => tripped |= self.judge_equity(now),
-            MarkOutcome::None | MarkOutcome::Suspect(_) => {}
+        let mut tripped = self.meet(stamped)?;
+        if let MarkOutcome::Accepted(_) = self.see(stamped)? {
+            tripped |= self.judge_equity(now);
         }
         self.after_trip(now, tripped);
         self.point(stamped);
@@ -189,15 +193,63 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         self.show_words(now)?;
         if let MarketEvent::Bar(bar) = &stamped.event {
             let mut tripped = false;
-            let (venue, mut desk) = self.desk(now, &mut tripped);
-            venue.close(stamped.instrument, bar, &mut desk)?;
+            let (bars, _, mut desk) = self.venues(now, &mut tripped);
+            bars.close(stamped.instrument, bar, &mut desk)?;
             self.after_trip(now, tripped);
             self.show_words(now)?;
         }
         Ok(())
     }
 
-    fn desk<'a>(&'a mut self, now: Time, tripped: &'a mut bool) -> (&'a mut BarVenue, BacktestDesk<'a, L, R>) {
+    /// The event meets what is at the venue. Says whether a fill stopped trading.
+    fn meet(&mut self, stamped: &Stamped<'_>) -> Result<bool, EngineError> {
+        let (now, at) = (stamped.key.time, stamped.instrument);
+        let mut tripped = false;
+        match &stamped.event {
+            MarketEvent::Bar(bar) => {
+                self.count_bar(at, bar.opens, now, bar.close);
+                let (bars, _, mut desk) = self.venues(now, &mut tripped);
+                bars.bar(stamped.key, at, bar, &mut desk)?;
+            }
+            MarketEvent::Trade(trade) => {
+                self.last_close[usize::from(at.0)] = Some((now, trade.price));
+                self.meet_tick(stamped, &mut tripped)?;
+            }
+            MarketEvent::Snapshot(_) | MarketEvent::Delta(_) | MarketEvent::Quote(_) => self.meet_tick(stamped, &mut tripped)?,
+            MarketEvent::Status(_) | MarketEvent::Disconnect => {
+                let (_, ticks, mut desk) = self.venues(now, &mut tripped);
+                ticks.market(stamped.key, at, &stamped.event, &mut desk)?;
+            }
+        }
+        Ok(tripped)
+    }
+
+    fn meet_tick(&mut self, stamped: &Stamped<'_>, tripped: &mut bool) -> Result<(), EngineError> {
+        self.by_ticks[usize::from(stamped.instrument.0)] = true;
+        let (_, ticks, mut desk) = self.venues(stamped.key.time, tripped);
+        Ok(ticks.market(stamped.key, stamped.instrument, &stamped.event, &mut desk)?)
+    }
+
+    /// The account sees the event, and what it made of the book.
+    fn see(&mut self, stamped: &Stamped<'_>) -> Result<MarkOutcome, EngineError> {
+        let (now, at) = (stamped.key.time, stamped.instrument);
+        let outcome = self.account.market_event(now, at, &stamped.event)?;
+        match &stamped.event {
+            MarketEvent::Snapshot(_) | MarketEvent::Delta(_) => {}
+            MarketEvent::Status(_) | MarketEvent::Disconnect | MarketEvent::Quote(_) | MarketEvent::Trade(_) | MarketEvent::Bar(_) => {
+                return Ok(outcome);
+            }
+        }
+        if let Some(state) = self.ticks.book_state(at) {
+            self.account.book_state(at, state);
+        }
+        match self.ticks.best_of_book(at) {
+            Some(best) => Ok(self.account.market_event(now, at, &MarketEvent::Quote(best))?),
+            None => Ok(outcome),
+        }
+    }
+
+    fn venues<'a>(&'a mut self, now: Time, tripped: &'a mut bool) -> (&'a mut BarVenue, &'a mut TickVenue, BacktestDesk<'a, L, R>) {
         let desk = BacktestDesk {
             now,
             account: &mut self.account,
@@ -206,9 +258,11 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             hash: &mut self.hash,
             tally: &mut self.tally,
             words: &mut self.words,
+            returning: &mut self.returning,
+            back_ns: self.settings.latency.at(now).back_ns,
             tripped,
         };
-        (&mut self.venue, desk)
+        (&mut self.bars, &mut self.ticks, desk)
     }
 
     fn count_bar(&mut self, at: InstrumentId, opens: Time, closes: Time, close: Price) {
@@ -238,15 +292,32 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
     }
 
-    fn fire_timers(&mut self, before: Key) -> Result<(), EngineError> {
-        while let Some(at) = self.timers.first().copied() {
-            if (at, Class::Timer) >= (before.time, before.class) {
-                return Ok(());
+    /// What is due before an event: words that were on their way, and timers, by their times.
+    fn catch_up(&mut self, before: Key) -> Result<(), EngineError> {
+        loop {
+            let word = self.returning.front().map(|(due, ..)| (*due, Class::VenueToUs));
+            let timer = self.timers.first().map(|at| (*at, Class::Timer));
+            let next = [word, timer].into_iter().flatten().min().filter(|next| *next < (before.time, before.class));
+            match next {
+                None => return Ok(()),
+                Some((at, Class::Timer)) => {
+                    self.timers.remove(&at);
+                    self.show(&Seen::Timer(at), at)?;
+                }
+                Some((at, _)) => self.hear_next(at)?,
             }
-            self.timers.remove(&at);
-            self.show(&Seen::Timer(at), at)?;
-            self.show_words(at)?;
+            if let Some((at, _)) = next {
+                self.show_words(at)?;
+            }
         }
+    }
+
+    fn hear_next(&mut self, now: Time) -> Result<(), EngineError> {
+        let Some((_, id, event)) = self.returning.pop_front() else { return Ok(()) };
+        let mut tripped = false;
+        let (.., mut desk) = self.venues(now, &mut tripped);
+        desk.hear(id, event)?;
+        self.after_trip(now, tripped);
         Ok(())
     }
 
@@ -307,13 +378,10 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         Ok(())
     }
 
-    fn arrives(&self, now: Time) -> Key {
-        Key {
-            time: now.plus_ns(self.settings.latency_ns.max(0)),
-            class: Class::UsToVenue,
-            source: 0,
-            seq: self.tally.orders + self.tally.cancels,
-        }
+    fn arrives(&mut self, now: Time) -> Key {
+        let there_ns = self.settings.latency.at(now).there_ns.max(0);
+        self.last_arrival = self.last_arrival.max(now.plus_ns(there_ns));
+        Key { time: self.last_arrival, class: Class::UsToVenue, source: 0, seq: self.tally.orders + self.tally.cancels }
     }
 
     fn submit(&mut self, now: Time, submit: &Submit) {
@@ -322,7 +390,11 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         for order in passed.drain(..) {
             self.take_down(now, &order);
             let arrives = self.arrives(now);
-            self.venue.send(arrives, order);
+            if self.by_ticks[usize::from(order.get().instrument.0)] {
+                self.ticks.send(arrives, order)
+            } else {
+                self.bars.send(arrives, order)
+            }
         }
         self.passed = passed;
         if let Err(denial) = admitted {
@@ -339,12 +411,13 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
     }
 
     fn cancel(&mut self, now: Time, id: ClientId) {
-        let open = self.account.order(id).is_some_and(|tracked| !tracked.state.is_final());
-        if open && self.guard.owns(id) {
+        let Some(tracked) = self.account.order(id).filter(|tracked| !tracked.state.is_final()) else { return };
+        let at = tracked.order.instrument;
+        if self.guard.owns(id) {
             self.guard.on_cancel(now);
             self.tally.cancels += 1;
             let arrives = self.arrives(now);
-            self.venue.cancel(arrives, id);
+            if self.by_ticks[usize::from(at.0)] { self.ticks.cancel(arrives, id) } else { self.bars.cancel(arrives, id) }
         }
     }
 
@@ -355,6 +428,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
     pub fn finish(mut self) -> Result<(Outcome, R), EngineError> {
         let mut left = Vec::new();
         if let Some(last) = self.last_key {
+            while !self.returning.is_empty() {
+                self.hear_next(last.time)?;
+            }
             self.end_orders(last.time)?;
             if self.settings.liquidate == Liquidate::LastClose {
                 left = self.sell_all(last.time)?;
@@ -396,8 +472,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             for order in passed {
                 self.take_down(now, &order);
                 let mut tripped = false;
-                let (venue, mut desk) = self.desk(now, &mut tripped);
-                venue.liquidate(order, close, &mut desk)?;
+                let (bars, _, mut desk) = self.venues(now, &mut tripped);
+                desk.back_ns = 0;
+                bars.liquidate(order, close, &mut desk)?;
             }
             if let Err(denial) = admitted {
                 left.push((at, self.account.lots(at)?, denial.to_string()));

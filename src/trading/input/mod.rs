@@ -1,10 +1,12 @@
 //! Recorded markets as events in their order.
 
 mod bars;
+mod frames;
 mod merge;
 mod stamp;
 
 pub use bars::{BarColumns, BarFormat, CsvBars, Interval, StampedAt};
+pub use frames::Frames;
 pub use merge::Merge;
 
 use crate::event::{Key, Stamped};

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use super::path::{self, Reached};
-use super::{Asked, Desk, OnTheWay, VenueError};
+use super::{Asked, Desk, OnTheWay, VenueError, is_pair};
 use crate::event::{Bar, Key};
 use crate::instrument::{InstrumentId, Liquidity};
 use crate::number::{Price, Qty};
@@ -356,8 +356,4 @@ impl BarVenue {
         }
         Ok(())
     }
-}
-
-fn is_pair(one: &Order, other: &Order) -> bool {
-    one.oco.is_some() && one.id != other.id && (one.oco, one.instrument, one.side) == (other.oco, other.instrument, other.side)
 }

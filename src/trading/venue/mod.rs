@@ -3,9 +3,14 @@
 //! Architecture invariant: an order never meets an event whose key is not greater than its own. (`tests/bars.rs`)
 
 mod bars;
+mod latency;
 mod path;
+mod queue;
+mod ticks;
 
 pub use bars::{BarFill, BarVenue, BarVenueRules};
+pub use latency::{Delay, Latency};
+pub use ticks::TickVenue;
 
 use crate::event::Key;
 use crate::instrument::{Fee, Liquidity};
@@ -59,4 +64,9 @@ pub trait Desk {
     /// # Errors
     /// [`VenueError`].
     fn tell(&mut self, id: ClientId, event: OrderEvent) -> Result<(), VenueError>;
+}
+
+/// Whether two orders are the legs of one pair.
+pub(crate) fn is_pair(one: &Order, other: &Order) -> bool {
+    one.oco.is_some() && one.id != other.id && (one.oco, one.instrument, one.side) == (other.oco, other.instrument, other.side)
 }
