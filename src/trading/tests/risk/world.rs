@@ -163,3 +163,14 @@ pub(crate) fn sell(qty: i64, tag: u64) -> Submit {
 pub(crate) fn money(text: &str) -> Money {
     text.parse().unwrap()
 }
+
+/// Orders, each in a world of its own, and what becomes of them.
+pub(crate) fn cases(changes: &Value, cases: &[(Submit, Option<Code>)]) {
+    for (submit, wanted) in cases {
+        assert_eq!(World::new(changes.clone()).code(submit), *wanted, "{submit:?} under {changes}");
+    }
+}
+
+pub(crate) fn limit(side: Side, qty: i64, price: i64) -> Submit {
+    Submit::limit(AT, side, Qty(qty), Price(price), 1)
+}
