@@ -10,6 +10,7 @@ pub mod indicator;
 pub mod input;
 pub mod instrument;
 pub mod intent;
+pub mod judge;
 pub mod ledger;
 pub mod number;
 pub mod order;
