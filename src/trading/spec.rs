@@ -113,6 +113,9 @@ pub struct DataSpec {
     /// From the exchange to us.
     #[serde(default)]
     pub feed_latency_ms: i64,
+    /// Whether the market has sessions: then a year has 252 days, else 365.
+    #[serde(default)]
+    pub sessions: bool,
 }
 
 /// When an order is filled first.
@@ -225,6 +228,24 @@ impl StrategyFile {
         let ns = |ms: &i64| ms.checked_mul(NS_PER_MS).ok_or_else(|| field("backtest.latencyMs", "too long"));
         let latency = Latency::Fixed(Delay { there_ns: ns(latency_ms)?, back_ns: ns(return_latency_ms)? });
         Ok(Settings { bars: BarVenueRules { fill, stop_slippage_ticks: *stop_slippage_ticks }, latency, liquidate })
+    }
+
+    /// The same with costs so many times as high: fees, and what stops slip.
+    ///
+    /// # Errors
+    /// [`SpecError`] for a rate that is no decimal.
+    pub fn with_costs(&self, times: u32) -> Result<StrategyFile, SpecError> {
+        let mut file = self.clone();
+        for instrument in &mut file.instruments {
+            for rate in [&mut instrument.fees.maker, &mut instrument.fees.taker].into_iter().flatten() {
+                let decimal = parse_decimal(rate).map_err(|error| field("fees", error))?;
+                let costlier = decimal.checked_mul(times.into()).ok_or_else(|| field("fees", "too high to be multiplied"))?;
+                // A rebate is no cost, and not a larger one either.
+                *rate = costlier.max(decimal).to_string();
+            }
+        }
+        file.backtest.stop_slippage_ticks = file.backtest.stop_slippage_ticks.saturating_mul(times.into());
+        Ok(file)
     }
 
     /// The strategy itself.

@@ -166,6 +166,11 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         &self.guard
     }
 
+    /// Hash over the orders and fills so far.
+    pub fn hash(&self) -> String {
+        self.hash.value()
+    }
+
     /// What was taken down so far.
     pub fn record(&self) -> &R {
         &self.record

@@ -3,12 +3,14 @@
 mod desk;
 mod engine;
 mod hash;
+mod judged;
 mod record;
 mod run;
 mod tally;
 
 pub use engine::{Engine, EngineError, Liquidate, Outcome, Settings};
 pub use hash::ResultHash;
-pub use record::{Denied, FillRecord, Keep, OrderRecord, Record, Stop};
-pub use run::{RunError, run};
+pub use judged::{Judged, judge, years_of};
+pub use record::{Denied, EquitySeries, FillRecord, Keep, OrderRecord, Record, Stop};
+pub use run::{Prepared, RunError, drive, prepare, run};
 pub use tally::Tally;

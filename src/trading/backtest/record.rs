@@ -104,3 +104,58 @@ impl Record for Keep {
         self.equity.push((at, equity));
     }
 }
+
+/// Keeps the equity series only: a point a day is little, however many orders there were.
+#[derive(Clone, Debug, Default)]
+pub struct EquitySeries {
+    /// The points.
+    pub points: Vec<(Time, Money)>,
+}
+
+impl Record for EquitySeries {
+    fn order(&mut self, _: &OrderRecord) {}
+    fn fill(&mut self, _: &FillRecord) {}
+    fn denied(&mut self, _: &Denied) {}
+    fn stopped(&mut self, _: &Stop) {}
+
+    fn equity(&mut self, at: Time, equity: Money) {
+        self.points.push((at, equity));
+    }
+}
+
+/// Keeps nothing.
+impl Record for () {
+    fn order(&mut self, _: &OrderRecord) {}
+    fn fill(&mut self, _: &FillRecord) {}
+    fn denied(&mut self, _: &Denied) {}
+    fn stopped(&mut self, _: &Stop) {}
+    fn equity(&mut self, _: Time, _: Money) {}
+}
+
+/// Two that take down the same.
+impl<A: Record, B: Record> Record for (A, B) {
+    fn order(&mut self, order: &OrderRecord) {
+        self.0.order(order);
+        self.1.order(order);
+    }
+
+    fn fill(&mut self, fill: &FillRecord) {
+        self.0.fill(fill);
+        self.1.fill(fill);
+    }
+
+    fn denied(&mut self, denied: &Denied) {
+        self.0.denied(denied);
+        self.1.denied(denied);
+    }
+
+    fn stopped(&mut self, stop: &Stop) {
+        self.0.stopped(stop);
+        self.1.stopped(stop);
+    }
+
+    fn equity(&mut self, at: Time, equity: Money) {
+        self.0.equity(at, equity);
+        self.1.equity(at, equity);
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::backtest::{Outcome, Tally};
+use crate::backtest::{Judged, Outcome, Tally};
 use crate::instrument::Universe;
 use crate::number::Money;
 use crate::risk::State;
@@ -40,7 +40,7 @@ pub struct Warning {
 }
 
 /// A result. Money is text, so that no reader rounds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunResult {
     /// The strategy's name.
@@ -63,6 +63,9 @@ pub struct RunResult {
     pub warnings: Vec<Warning>,
     /// Counts and sums.
     pub tally: Tally,
+    /// What it is worth, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     /// What it was made from.
     pub provenance: Provenance,
 }
@@ -87,6 +90,7 @@ impl RunResult {
             state,
             warnings,
             tally: outcome.tally,
+            judged: None,
             provenance,
         }
     }

@@ -319,6 +319,11 @@ impl Limits {
         self.promotable
     }
 
+    /// Row 12, part of the highest equity.
+    pub fn drawdown_bps(&self) -> u32 {
+        self.drawdown_bps
+    }
+
     /// What the account's markets need to know of them.
     pub fn market_rules(&self) -> crate::account::MarketRules {
         crate::account::MarketRules { data_age_ms: self.data_age_ms, max_jump_bps: self.max_jump_bps }
