@@ -189,7 +189,8 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         self.tally.events += 1;
         let now = stamped.key.time;
         let mut tripped = self.meet(stamped)?;
-        if let MarkOutcome::Accepted(_) = self.see(stamped)? {
+        if let MarkOutcome::Accepted(price) = self.see(stamped)? {
+            self.record.mark(now, stamped.instrument, price);
             tripped |= self.judge_equity(now);
         }
         self.after_trip(now, tripped);

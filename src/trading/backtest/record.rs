@@ -1,7 +1,7 @@
 //! What a run leaves behind, written while it runs so that its length costs no memory.
 
 use crate::instrument::InstrumentId;
-use crate::number::Money;
+use crate::number::{HalfTicks, Money};
 use crate::order::{ClientId, Fill, Order, Side};
 use crate::risk::Denial;
 use crate::time::Time;
@@ -66,6 +66,8 @@ pub trait Record {
     fn stopped(&mut self, stop: &Stop);
     /// A point of the equity series: the first is the starting cash.
     fn equity(&mut self, at: Time, equity: Money);
+    /// A mark was accepted. Few want so many.
+    fn mark(&mut self, _at: Time, _instrument: InstrumentId, _price: HalfTicks) {}
 }
 
 /// Keeps everything in memory: for tests and short runs.
@@ -157,5 +159,10 @@ impl<A: Record, B: Record> Record for (A, B) {
     fn equity(&mut self, at: Time, equity: Money) {
         self.0.equity(at, equity);
         self.1.equity(at, equity);
+    }
+
+    fn mark(&mut self, at: Time, instrument: InstrumentId, price: HalfTicks) {
+        self.0.mark(at, instrument, price);
+        self.1.mark(at, instrument, price);
     }
 }
