@@ -21,6 +21,9 @@ pub enum RunError {
     /// The data.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The data, when it was to be read again.
+    #[error("the data cannot be read again: {0}")]
+    Reopen(String),
     /// The run.
     #[error(transparent)]
     Engine(#[from] EngineError),

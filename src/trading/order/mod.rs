@@ -1,5 +1,6 @@
 //! Orders: what is asked for, its life, and its name.
 
+mod execs;
 mod id;
 mod state;
 mod table;

@@ -4,6 +4,7 @@
 //! order of the same events ends in the same place.
 
 use super::Order;
+use super::execs::Execs;
 use crate::instrument::{Fee, Liquidity};
 use crate::number::{HalfTicks, Money, Overflow, Price, Qty};
 use crate::time::Time;
@@ -158,8 +159,8 @@ pub struct Tracked {
     pub reducing: bool,
     /// What may trade in all: less than was asked once the other leg of its pair traded.
     pub allowed: Qty,
-    /// Ids of the fills that were counted, rising.
-    execs: Vec<u64>,
+    /// Ids of the fills that were counted.
+    execs: Execs,
 }
 
 /// What an event changed.
@@ -189,14 +190,13 @@ impl Tracked {
             refusal: None,
             reducing,
             allowed: order.qty,
-            execs: Vec::new(),
+            execs: Execs::default(),
         }
     }
 
     /// Takes this one's place with its memory kept: a table that turns orders over does not ask for more.
     pub(super) fn replace(&mut self, next: Tracked) {
-        let mut execs = std::mem::take(&mut self.execs);
-        execs.clear();
+        let execs = std::mem::take(&mut self.execs).emptied();
         *self = Tracked { execs, ..next };
     }
 
@@ -219,16 +219,15 @@ impl Tracked {
         let before = (self.state, self.triggered, self.allowed);
         let mut counted = false;
         match event {
-            OrderEvent::Fill(fill) => match self.execs.binary_search(&fill.exec_id) {
-                Ok(_) => return Ok(Change::None),
-                Err(place) => {
-                    self.filled = self.filled.plus(fill.qty)?;
-                    self.traded = self.traded.plus(notional)?;
-                    self.fees = self.fees.plus(fill.fee.in_quote)?;
-                    self.execs.insert(place, fill.exec_id);
-                    counted = true;
+            OrderEvent::Fill(fill) => {
+                if !self.execs.insert(fill.exec_id) {
+                    return Ok(Change::None);
                 }
-            },
+                self.filled = self.filled.plus(fill.qty)?;
+                self.traded = self.traded.plus(notional)?;
+                self.fees = self.fees.plus(fill.fee.in_quote)?;
+                counted = true;
+            }
             OrderEvent::Triggered => self.triggered = true,
             OrderEvent::Reduced { to } => self.allowed = self.allowed.min(*to),
             OrderEvent::Rejected(why) => self.refusal = Some(*why),

@@ -11,6 +11,8 @@ use crate::time::Time;
 /// Orders that have ended and are still known, so that a venue's late words find them. At 4,096 a strategy that sends ten orders a second
 /// is covered for almost seven minutes, far past any venue's delay.
 const REMEMBERED: usize = 4_096;
+/// Open orders that there is room for from the start: the ceiling of row 10 and some.
+const OPEN_AT_ONCE: usize = 256;
 
 /// What the open orders of one side of one instrument may still do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +92,16 @@ pub struct OrderTable {
 impl OrderTable {
     /// No orders, on so many instruments.
     pub fn new(instruments: usize) -> OrderTable {
-        OrderTable { exposures: vec![Exposure::default(); instruments], ..OrderTable::default() }
+        // What a running table needs is asked for at once: from then on orders come and go without asking.
+        let room = REMEMBERED + OPEN_AT_ONCE;
+        OrderTable {
+            slots: Vec::with_capacity(room),
+            by_id: HashMap::with_capacity(2 * room),
+            open: Vec::with_capacity(OPEN_AT_ONCE),
+            ended: VecDeque::with_capacity(room),
+            exposures: vec![Exposure::default(); instruments],
+            open_notional: Money::ZERO,
+        }
     }
 
     /// Takes in an order that is about to be sent: from here on it counts.
