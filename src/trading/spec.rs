@@ -37,9 +37,9 @@ pub struct StrategyFile {
     pub backtest: BacktestSpec,
 }
 
-/// What a strategy does.
+/// What a strategy does: a map of one entry, whose name is its kind. (Told apart by a field, decimals would pass through floats.)
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields, tag = "kind")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum StrategySpec {
     /// [`SmaCross`].
     SmaCross {
@@ -248,6 +248,14 @@ impl StrategyFile {
         Ok(file)
     }
 
+    /// The same with one parameter of its strategy changed.
+    ///
+    /// # Errors
+    /// [`SpecError`] for a parameter that the strategy does not have, or a value that it cannot take.
+    pub fn with_parameter(&self, name: &str, value: &str) -> Result<StrategyFile, SpecError> {
+        Ok(StrategyFile { strategy: self.strategy.with(name, value)?, ..self.clone() })
+    }
+
     /// The strategy itself.
     ///
     /// # Errors
@@ -257,7 +265,43 @@ impl StrategyFile {
     }
 }
 
+fn set<T: std::str::FromStr>(into: &mut T, name: &str, value: &str) -> Result<(), SpecError> {
+    *into = value.parse().map_err(|_| field("strategy", format!("{name}: {value:?} is no value for it")))?;
+    Ok(())
+}
+
 impl StrategySpec {
+    fn with(&self, name: &str, value: &str) -> Result<StrategySpec, SpecError> {
+        let mut changed = self.clone();
+        match (&mut changed, name) {
+            (StrategySpec::SmaCross { fast, .. }, "fast") => set(fast, name, value)?,
+            (StrategySpec::SmaCross { slow, .. }, "slow") => set(slow, name, value)?,
+            (StrategySpec::MeanReversion { length, .. }, "length") => set(length, name, value)?,
+            (StrategySpec::MeanReversion { enter, .. }, "enter") => set(enter, name, value)?,
+            (StrategySpec::MeanReversion { leave, .. }, "leave") => set(leave, name, value)?,
+            (StrategySpec::DonchianBreakout { enter, .. }, "enter") => set(enter, name, value)?,
+            (StrategySpec::DonchianBreakout { leave, .. }, "leave") => set(leave, name, value)?,
+            (StrategySpec::MarketMaker { half_spread_ticks, .. }, "halfSpreadTicks") => set(half_spread_ticks, name, value)?,
+            (StrategySpec::MarketMaker { tolerance_ticks, .. }, "toleranceTicks") => set(tolerance_ticks, name, value)?,
+            (
+                StrategySpec::SmaCross { qty, .. }
+                | StrategySpec::MeanReversion { qty, .. }
+                | StrategySpec::DonchianBreakout { qty, .. }
+                | StrategySpec::MarketMaker { qty, .. },
+                "qty",
+            ) => set(qty, name, value)?,
+            (
+                StrategySpec::SmaCross { .. }
+                | StrategySpec::MeanReversion { .. }
+                | StrategySpec::DonchianBreakout { .. }
+                | StrategySpec::MarketMaker { .. }
+                | StrategySpec::BuyAndHold { .. },
+                _,
+            ) => return Err(field("strategy", format!("it has no parameter {name} that can be swept"))),
+        }
+        Ok(changed)
+    }
+
     fn build(&self, universe: &Universe) -> Result<Box<dyn Strategy + Send>, SpecError> {
         Ok(match self {
             StrategySpec::SmaCross { instrument, fast, slow, qty } => {

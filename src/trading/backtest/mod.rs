@@ -6,6 +6,7 @@ mod hash;
 mod judged;
 mod record;
 mod run;
+mod sweep;
 mod tally;
 
 pub use engine::{Engine, EngineError, Liquidate, Outcome, Settings};
@@ -13,4 +14,5 @@ pub use hash::ResultHash;
 pub use judged::{Judged, judge, years_of};
 pub use record::{Denied, EquitySeries, FillRecord, Keep, OrderRecord, Record, Stop};
 pub use run::{Prepared, RunError, drive, prepare, run};
+pub use sweep::{Axis, Fold, MOST_TRIALS, Sweep, Trial, sweep};
 pub use tally::Tally;

@@ -24,6 +24,9 @@ pub enum RunError {
     /// The data, when it was to be read again.
     #[error("the data cannot be read again: {0}")]
     Reopen(String),
+    /// A sweep of more trials than anyone reads.
+    #[error("a sweep has at most {max} trials; try fewer values", max = super::sweep::MOST_TRIALS)]
+    TooManyTrials,
     /// The run.
     #[error(transparent)]
     Engine(#[from] EngineError),

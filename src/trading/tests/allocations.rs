@@ -28,7 +28,7 @@ fn bar(number: i64) -> Stamped<'static> {
 #[test]
 fn from_the_ten_thousandth_event_on_nothing_is_allocated() {
     let _profiler = dhat::Profiler::builder().testing().build();
-    let file = strategy_file(json!({ "kind": "smaCross", "instrument": "GOOG", "fast": 2, "slow": 5, "qty": "10" }), |file| {
+    let file = strategy_file(json!({ "smaCross": { "instrument": "GOOG", "fast": 2, "slow": 5, "qty": "10" } }), |file| {
         file["instruments"][0]["fees"] = json!({ "maker": "0.0001", "taker": "0.0001" });
         file["cash"] = json!("10000000");
     });

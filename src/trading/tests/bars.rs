@@ -38,7 +38,7 @@ impl Strategy for Script {
 }
 
 fn file(change: impl FnOnce(&mut Value)) -> StrategyFile {
-    strategy_file(json!({ "kind": "buyAndHold", "instrument": "GOOG", "qty": "1" }), |file| {
+    strategy_file(json!({ "buyAndHold": { "instrument": "GOOG", "qty": "1" } }), |file| {
         file["limits"] = json!({
             "ceilings": "research",
             "instruments": { "GOOG": { "maxOrderQty": "1000", "maxPosition": "1000" } },

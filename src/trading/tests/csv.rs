@@ -15,7 +15,7 @@ const HEADER: &str = "time,open,high,low,close,volume\n";
 const GOOD: &str = "2024-01-01 00:00:00,1,2,0.5,1.5,100\n";
 
 fn instrument() -> Instrument {
-    let file = strategy_file(json!({ "kind": "buyAndHold", "instrument": "GOOG", "qty": "1" }), |_| {});
+    let file = strategy_file(json!({ "buyAndHold": { "instrument": "GOOG", "qty": "1" } }), |_| {});
     file.universe().unwrap().get(InstrumentId(0)).clone()
 }
 
@@ -130,7 +130,7 @@ fn intervals_are_read_or_refused() {
 
 #[test]
 fn files_are_merged_by_time_and_at_one_instant_in_the_order_given() {
-    let file = strategy_file(json!({ "kind": "buyAndHold", "instrument": "GOOG", "qty": "1" }), |_| {});
+    let file = strategy_file(json!({ "buyAndHold": { "instrument": "GOOG", "qty": "1" } }), |_| {});
     let one = format!("{HEADER}2024-01-01 00:00:00,1,2,0.5,1,1\n2024-01-01 00:02:00,1,2,0.5,1,2\n");
     let other = format!("{HEADER}2024-01-01 00:00:00,1,2,0.5,1,3\n2024-01-01 00:01:00,1,2,0.5,1,4\n");
     let (one, other) = (bars_from(&one, &file, "1m"), bars_from(&other, &file, "1m"));
@@ -149,7 +149,7 @@ fn the_bars_of_the_package_are_read_to_their_last_digit() {
     for (name, interval, tick, lot, rows) in
         [("GOOG", "1d", "0.01", "1", 2_148), ("EURUSD", "1h", "0.00001", "1", 5_000), ("BTCUSD", "1mo", "0.01", "0.00000000001", 156)]
     {
-        let file = strategy_file(json!({ "kind": "buyAndHold", "instrument": "GOOG", "qty": "1" }), |file| {
+        let file = strategy_file(json!({ "buyAndHold": { "instrument": "GOOG", "qty": "1" } }), |file| {
             file["instruments"][0]["tickSize"] = json!(tick);
             file["instruments"][0]["lotSize"] = json!(lot);
             file["instruments"][0]["maxQty"] = json!("100000");

@@ -56,7 +56,7 @@ impl Strategy for Script {
 fn file(change: impl FnOnce(&mut Value)) -> StrategyFile {
     let mut file = json!({
         "name": "test", "currency": "USD", "cash": "100000",
-        "strategy": { "kind": "buyAndHold", "instrument": "X", "qty": "1" },
+        "strategy": { "buyAndHold": { "instrument": "X", "qty": "1" } },
         "instruments": [{ "symbol": "X", "base": "X", "quote": "USD", "tickSize": "1", "lotSize": "1", "maxQty": "1000", "maxPrice": "10000" }],
         "limits": { "instruments": { "X": { "maxOrderQty": "100", "maxPosition": "500" } }, "priceCollarBps": 500 },
         "data": { "interval": "1s" },
@@ -250,9 +250,7 @@ fn a_market_order_walks_a_book_that_no_feed_of_best_prices_stands_before() {
 fn market_maker() -> StrategyFile {
     serde_json::from_value(json!({
         "name": "maker", "currency": "USDT", "cash": "100000",
-        "strategy": {
-            "kind": "marketMaker", "instrument": "BTCUSDT", "halfSpreadTicks": 20, "qty": "0.001", "maxPosition": "0.01", "toleranceTicks": 10
-        },
+        "strategy": { "marketMaker": { "instrument": "BTCUSDT", "halfSpreadTicks": 20, "qty": "0.001", "maxPosition": "0.01", "toleranceTicks": 10 } },
         "instruments": [recorded::instrument()],
         "limits": {
             "instruments": { "BTCUSDT": { "maxOrderQty": "0.01", "maxPosition": "0.02" } },

@@ -89,7 +89,7 @@ pub fn strategy_file(strategy: Value, change: impl FnOnce(&mut Value)) -> Strate
 
 /// The strategy of the stated results.
 pub fn sma_cross(fill: &str, fee: &str) -> StrategyFile {
-    strategy_file(json!({ "kind": "smaCross", "instrument": "GOOG", "fast": 10, "slow": 20, "qty": "10" }), |file| {
+    strategy_file(json!({ "smaCross": { "instrument": "GOOG", "fast": 10, "slow": 20, "qty": "10" } }), |file| {
         file["backtest"]["barFill"] = json!(fill);
         file["instruments"][0]["fees"] = json!({ "maker": fee, "taker": fee });
     })
