@@ -13,7 +13,7 @@ use crate::event::MarketEvent;
 use crate::instrument::{AssetId, FeeAsset, Instrument, InstrumentId, Universe};
 use crate::ledger::{Account as Place, Booked, Ledger};
 use crate::number::{HalfTicks, Money, Overflow, Price, Qty};
-use crate::order::{Applied, ClientId, Order, OrderEvent, OrderKind, OrderTable, Side, TableError, Tracked};
+use crate::order::{Applied, ClientId, Order, OrderEvent, OrderKind, OrderTable, Side, TableError, TimeInForce, Tracked};
 use crate::time::Time;
 
 /// What an order event did to the account.
@@ -166,6 +166,9 @@ impl Account {
         worst_price: Price,
         reducing: bool,
     ) -> Result<(), TableError> {
+        if reducing && order.side == Side::Sell && order.tif == TimeInForce::Ioc {
+            self.borrow_from_stops(order)?;
+        }
         self.orders.insert(&self.universe, *order, now, arrival, worst_price, reducing)?;
         Ok(self.set_aside(order.id, order)?)
     }
@@ -187,13 +190,56 @@ impl Account {
             Some(other) => (self.need(&other.order, other.worst_price, other.leaves())?.1, other.reserved),
             None => (Money::ZERO, Money::ZERO),
         };
-        let both = need.max(others_need);
-        self.ledger.reserve(asset, both.minus(held.plus(others_held)?)?)?;
-        self.orders.set_reserved(id, need);
+        // Base that was sold from under a stop is gone: what is set aside for it is what is left, never more than there is.
+        let held_by_both = held.plus(others_held)?;
+        let both = match order.side {
+            Side::Buy => need.max(others_need),
+            Side::Sell => need.max(others_need).min(held_by_both.plus(self.free(asset))?).max(Money::ZERO),
+        };
+        self.ledger.reserve(asset, both.minus(held_by_both)?)?;
+        let own = need.min(both);
+        self.orders.set_reserved(id, own);
         if let Some(other) = pair {
-            self.orders.set_reserved(other, both.minus(need)?);
+            self.orders.set_reserved(other, both.minus(own)?);
         }
         Ok(())
+    }
+
+    /// Lends an order that is there for a moment what waiting stops have set aside, as far as it is not free.
+    fn borrow_from_stops(&mut self, order: &Order) -> Result<(), Overflow> {
+        let (asset, need) = self.need(order, Price(0), order.qty)?;
+        let mut missing = need.minus(self.free(asset))?;
+        while missing > Money::ZERO {
+            let lender = |open: &&Tracked| {
+                open.waits_as_stop()
+                    && open.reserved > Money::ZERO
+                    && (open.order.instrument, open.order.side) == (order.instrument, order.side)
+            };
+            let Some((id, reserved)) = self.orders.open().find(lender).map(|open| (open.order.id, open.reserved)) else { return Ok(()) };
+            let lent = reserved.min(missing);
+            self.ledger.reserve(asset, lent.negated()?)?;
+            self.orders.set_reserved(id, reserved.minus(lent)?);
+            missing = missing.minus(lent)?;
+        }
+        Ok(())
+    }
+
+    /// Gives waiting stops back what an order that has ended left.
+    fn return_to_stops(&mut self, order: &Order) -> Result<(), Overflow> {
+        let asset = self.universe.get(order.instrument).base;
+        loop {
+            let free = self.free(asset);
+            let short = |open: &Tracked| {
+                let need = self.need(&open.order, open.worst_price, open.leaves()).ok()?.1;
+                let waits = open.waits_as_stop() && open.order.instrument == order.instrument && open.order.side == Side::Sell;
+                (waits && open.reserved < need).then_some((open.order.id, open.reserved, need))
+            };
+            let borrower = self.orders.open().find_map(short);
+            let Some((id, reserved, need)) = borrower.filter(|_| free > Money::ZERO) else { return Ok(()) };
+            let back = need.minus(reserved)?.min(free);
+            self.ledger.reserve(asset, back)?;
+            self.orders.set_reserved(id, reserved.plus(back)?);
+        }
     }
 
     /// The most of an open order that the account can pay for at a price, fees and all: what is set aside for it and what is free.
@@ -231,7 +277,6 @@ impl Account {
         if !applied.changed {
             return Ok(Settled { applied, booked: None, overfilled });
         }
-        self.set_aside(id, &order)?;
         let booked = match event {
             OrderEvent::Fill(fill) if applied.new_fill => {
                 let booked = self.ledger.fill(&self.universe, order.instrument, order.side, fill.price, fill.qty, fill.fee)?;
@@ -248,6 +293,11 @@ impl Account {
             | OrderEvent::Expired
             | OrderEvent::CancelRejected => None,
         };
+        // After the fill: what it spent is no more there to be set aside.
+        self.set_aside(id, &order)?;
+        if applied.ended && order.side == Side::Sell && order.tif == TimeInForce::Ioc {
+            self.return_to_stops(&order)?;
+        }
         Ok(Settled { applied, booked, overfilled })
     }
 

@@ -12,7 +12,7 @@ use crate::instrument::InstrumentId;
 use crate::intent::{Intent, Submit};
 use crate::number::{Money, Overflow, Price, Qty};
 use crate::order::{ClientId, Order, OrderEvent, Side, StrategyTag};
-use crate::risk::{Checked, Guard, LatchStore, State, Trip};
+use crate::risk::{Checked, Code, Denial, Guard, LatchStore, State, Trip};
 use crate::strategy::{Seen, Strategy, View};
 use crate::time::{NS_PER_DAY, Time};
 use crate::venue::{BarFill, BarVenue, BarVenueRules, Latency, TickVenue, VenueError};
@@ -89,6 +89,8 @@ pub struct Engine<S, L, R> {
     ticks: TickVenue,
     /// Which instruments come as ticks: their orders meet ticks.
     by_ticks: Vec<bool>,
+    /// Which positions were found too small to be closed.
+    dust: Vec<bool>,
     record: R,
     hash: ResultHash,
     tally: Tally,
@@ -136,6 +138,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             bars: BarVenue::new(settings.bars),
             ticks: TickVenue::new(ids.len()),
             by_ticks: vec![false; ids.len()],
+            dust: vec![false; ids.len()],
             settings,
             account,
             guard,
@@ -194,6 +197,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             tripped |= self.judge_equity(now);
         }
         self.after_trip(now, tripped);
+        self.exit(now, stamped.instrument);
         self.point(stamped);
         self.show(&Seen::Market(stamped), now)?;
         self.show_words(now)?;
@@ -298,6 +302,16 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
     }
 
+    /// Goes on closing a position where trading was stopped and that is configured. What is too small to sell is reported once.
+    fn exit(&mut self, now: Time, at: InstrumentId) {
+        if self.dust[usize::from(at.0)] {
+            return;
+        }
+        if let Some(submit) = self.guard.next_exit(&self.account, now, at) {
+            self.dust[usize::from(at.0)] = self.submit(now, &submit).is_some_and(|denial| denial.code == Code::Dust);
+        }
+    }
+
     /// What is due before an event: words that were on their way, and timers, by their times.
     fn catch_up(&mut self, before: Key) -> Result<(), EngineError> {
         loop {
@@ -362,7 +376,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         self.strategy.on_event(seen, &View::new(&self.account, self.tag, now), &mut intents);
         for intent in intents.drain(..) {
             match intent {
-                Intent::Submit(submit) => self.submit(now, &submit),
+                Intent::Submit(submit) => {
+                    self.submit(now, &submit);
+                }
                 Intent::Cancel(id) => self.cancel(now, id),
                 Intent::CancelAll(at) => {
                     let ids: Vec<ClientId> = self.guard.orders_on(&self.account, at).collect();
@@ -390,7 +406,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         Key { time: self.last_arrival, class: Class::UsToVenue, source: 0, seq: self.tally.orders + self.tally.cancels }
     }
 
-    fn submit(&mut self, now: Time, submit: &Submit) {
+    fn submit(&mut self, now: Time, submit: &Submit) -> Option<Denial> {
         let mut passed = std::mem::take(&mut self.passed);
         let admitted = self.guard.admit(&mut self.account, now, submit, &mut passed);
         for order in passed.drain(..) {
@@ -403,10 +419,10 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             }
         }
         self.passed = passed;
-        if let Err(denial) = admitted {
-            *self.tally.denied.entry(denial.code).or_default() += 1;
-            self.record.denied(&Denied { at: now, instrument: submit.instrument, side: submit.side, denial });
-        }
+        let denial = admitted.err()?;
+        *self.tally.denied.entry(denial.code).or_default() += 1;
+        self.record.denied(&Denied { at: now, instrument: submit.instrument, side: submit.side, denial });
+        Some(denial)
     }
 
     fn take_down(&mut self, now: Time, order: &Checked<Order>) {

@@ -205,6 +205,11 @@ impl Tracked {
         if self.state.is_final() { Qty::ZERO } else { Qty((self.allowed.0 - self.filled.0).max(0)) }
     }
 
+    /// Whether it waits for its trigger.
+    pub fn waits_as_stop(&self) -> bool {
+        self.order.kind.trigger().is_some() && !self.triggered && !self.state.is_final()
+    }
+
     /// Whether the venue traded more of it than was asked: nothing that we know explains it.
     pub fn overfilled(&self) -> bool {
         self.filled > self.order.qty

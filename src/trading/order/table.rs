@@ -191,6 +191,15 @@ impl OrderTable {
         self.by_id.get(&id).map(|slot| &self.slots[*slot as usize])
     }
 
+    /// What stops that wait for their trigger would trade.
+    pub fn waiting_stops(&self, at: InstrumentId, side: Side) -> Qty {
+        Qty(self
+            .open()
+            .filter(|open| open.waits_as_stop() && (open.order.instrument, open.order.side) == (at, side))
+            .map(|open| open.leaves().0)
+            .sum())
+    }
+
     /// The open order that is the other leg of this one's pair.
     pub(crate) fn other_leg(&self, order: &Order, pair: u32) -> Option<ClientId> {
         let same = |open: &Order| open.oco == Some(pair) && (open.instrument, open.side) == (order.instrument, order.side);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::backtest::{Judged, Outcome, Tally};
+use crate::backtest::{Judged, Outcome, Sweep, Tally};
 use crate::instrument::Universe;
 use crate::number::Money;
 use crate::risk::State;
@@ -66,6 +66,9 @@ pub struct RunResult {
     /// What it is worth, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<Judged>,
+    /// What other parameters came to, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
     /// What it was made from.
     pub provenance: Provenance,
 }
@@ -91,6 +94,7 @@ impl RunResult {
             warnings,
             tally: outcome.tally,
             judged: None,
+            sweep: None,
             provenance,
         }
     }

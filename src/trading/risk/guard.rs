@@ -5,12 +5,12 @@ use super::checks::{self, CHAIN};
 use super::history::History;
 use super::latch::{LatchKey, LatchStore, Latches, State};
 use super::limits::Limits;
-use super::{Checked, Code, Denial, Figure, Inputs, size};
+use super::{Checked, Code, Denial, Figure, Inputs, flatten, size};
 use crate::account::{Account, Settled};
 use crate::instrument::InstrumentId;
 use crate::intent::{Size, Submit};
 use crate::number::{Money, Qty};
-use crate::order::{ClientId, Fill, Order, Side, StrategyTag, TableError, Tracked};
+use crate::order::{ClientId, Fill, Order, Side, StrategyTag, TableError, TimeInForce, Tracked};
 use crate::time::Time;
 
 /// What an order became.
@@ -366,7 +366,9 @@ fn reduces(account: &Account, submit: &Submit, position: Qty, qty: Qty) -> Resul
     }
     // The other leg of a one-cancels-the-other pair cannot fill beside this one.
     let sibling = account.sibling(submit.instrument, submit.side, submit.oco).map_or(Qty::ZERO, Tracked::leaves);
-    let open = account.orders().exposure(submit.instrument).side(submit.side).leaves.minus(sibling)?;
+    // Nor do stops that wait stand in the way of what is there for a moment: they go on protecting what it leaves.
+    let waiting = if submit.tif == TimeInForce::Ioc { account.orders().waiting_stops(submit.instrument, submit.side) } else { Qty::ZERO };
+    let open = account.orders().exposure(submit.instrument).side(submit.side).leaves.minus(sibling)?.minus(waiting)?;
     Ok(open.plus(qty.max(sibling))? <= against)
 }
 
@@ -380,6 +382,15 @@ fn unsendable(error: TableError) -> Denial {
 }
 
 impl<L: LatchStore> Guard<L> {
+    /// The next slice of a position that is to be closed, where trading is stopped and that was configured.
+    pub fn next_exit(&self, account: &Account, now: Time, at: InstrumentId) -> Option<Submit> {
+        match self.latches.state {
+            State::Active => None,
+            State::Reducing(_) | State::Halted(_) if !self.limits.flatten => None,
+            State::Reducing(_) | State::Halted(_) => flatten::next_slice(account, &self.limits, now, at, self.next_intent),
+        }
+    }
+
     /// The open orders of its strategy that would open a position further: what a trip cancels. Stops that protect stay.
     pub fn opening_orders<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = ClientId> + 'a {
         account.orders().open().filter(|open| self.owns(open.order.id) && !open.reducing).map(|open| open.order.id)

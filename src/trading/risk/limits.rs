@@ -107,6 +107,9 @@ pub struct LimitsSpec {
     /// Row 11: after the next UTC midnight the strategy may trade again by itself. For paper and backtests.
     #[serde(default)]
     pub auto_rearm: bool,
+    /// Whether positions are closed once a control stopped trading.
+    #[serde(default)]
+    pub flatten: bool,
     /// Row 12, part of the highest equity.
     pub max_drawdown_bps: Option<u32>,
     /// Row 13.
@@ -199,6 +202,7 @@ pub struct Limits {
     pub(super) daily_loss_bps: u32,
     pub(super) daily_loss: Option<Money>,
     pub(super) auto_rearm: bool,
+    pub(super) flatten: bool,
     pub(super) drawdown_bps: u32,
     pub(super) loss_streak: Option<LossStreak>,
     pub(super) max_trade_risk_bps: Option<u32>,
@@ -291,6 +295,7 @@ impl Limits {
             daily_loss_bps: bounds.number("maxDailyLossBps", spec.max_daily_loss_bps, ceilings::DAILY_LOSS_BPS, 10_000)?,
             daily_loss: positive("maxDailyLoss", spec.max_daily_loss)?,
             auto_rearm: spec.auto_rearm,
+            flatten: spec.flatten,
             drawdown_bps: bounds.number("maxDrawdownBps", spec.max_drawdown_bps, ceilings::DRAWDOWN_BPS, 10_000)?,
             loss_streak: spec.loss_streak,
             max_trade_risk_bps: positive("maxTradeRiskBps", spec.max_trade_risk_bps)?,

@@ -12,6 +12,7 @@ pub mod ceilings;
 mod checked;
 mod checks;
 mod code;
+mod flatten;
 mod guard;
 mod history;
 mod latch;

@@ -10,7 +10,7 @@ use reeve_trading::backtest::{Engine, Keep, Outcome};
 use reeve_trading::event::MarketEvent;
 use reeve_trading::input::Source;
 use reeve_trading::instrument::{InstrumentId, Liquidity};
-use reeve_trading::intent::{Intent, Submit};
+use reeve_trading::intent::{Intent, Size, Submit};
 use reeve_trading::number::{Price, Qty};
 use reeve_trading::order::{OrderKind, Side, StrategyTag, TimeInForce};
 use reeve_trading::risk::{Guard, GuardStart, InMemory, Inputs, LatchKey};
@@ -266,4 +266,23 @@ fn a_loss_of_the_day_cancels_what_opens_and_the_next_day_goes_on_where_that_is_c
     assert_eq!(fills(&kept), [(10_000, 100)], "the bid at 95 was cancelled before the price came there");
     assert_eq!((kept.stops.len(), kept.denied.len(), outcome.tally.cancels), (1, 1, 1));
     assert_eq!(kept.stops[0].denial.to_string(), "DAILY_LOSS: allowed 100, found 200", "the overshoot is measured");
+}
+
+#[test]
+fn a_stopped_strategy_is_flattened_in_slices_beside_its_stop_where_that_is_configured() {
+    let file = file(|file| {
+        file["limits"]["maxDailyLoss"] = json!("100");
+        file["limits"]["flatten"] = json!(true);
+        file["limits"]["priceCollarBps"] = json!(500);
+        file["limits"]["instruments"]["GOOG"] = json!({ "maxOrderQty": "60", "maxPosition": "1000" });
+    });
+    let stop = Submit { size: Size::Lots(Qty(60)), ..submit(Side::Sell, 60, OrderKind::Stop { trigger: Price(8_000) }) };
+    let buy = |tag| Intent::Submit(Submit { tag, ..submit(Side::Buy, 60, OrderKind::Market) });
+    let flat = "100,100,100,100,10000";
+    let rows = [flat, flat, "98,98,98,98,10000", "97,97,97,97,300", "97,97,97,97,10000", "97,97,97,97,10000", "97,97,97,97,10000"];
+    let (outcome, kept) = play(&file, &rows, vec![(0, buy(1)), (0, buy(2)), (1, Intent::Submit(stop))]);
+    assert_eq!(fills(&kept), [(10_000, 60), (10_000, 60), (9_700, 30), (9_700, 60), (9_700, 30)]);
+    assert_eq!(kept.orders.iter().filter(|record| record.order.tif == TimeInForce::Ioc).count(), 3);
+    assert_eq!((outcome.equity.unwrap(), outcome.tally.denied.len()), (outcome.cash, 0));
+    assert_eq!(outcome.state, reeve_trading::risk::State::Reducing(reeve_trading::risk::Code::DailyLoss));
 }

@@ -50,7 +50,7 @@ fn world() -> World {
     World::new(json!({
         "instruments": { "X": { "maxOrderQty": MAX_ORDER.to_string(), "maxPosition": MAX_POSITION.to_string() } },
         "maxOrderNotional": "1900", "maxPositionNotional": "4500", "maxGrossExposure": "4400", "maxOpenOrders": 6,
-        "maxOpenNotional": "4000", "maxDrawdownBps": 2_000,
+        "maxOpenNotional": "4000", "maxDrawdownBps": 2_000, "flatten": true,
     }))
 }
 
@@ -78,7 +78,11 @@ fn take(world: &mut World, tag: u64, step: &Step) {
             let Some(order) = open(world, *which) else { return };
             let leaves = world.account.order(order.id).unwrap().leaves();
             let price = fill_price(world, &order);
-            world.fill(order.id, price, leaves.0.min(*part));
+            // A spot venue does not lend: a stop whose position was sold beside it trades what is left.
+            let qty = leaves.min(Qty(*part)).min(world.account.affordable(&order, Price(price)).unwrap());
+            if qty > Qty::ZERO {
+                world.fill(order.id, price, qty.0);
+            }
         }
         Step::Cancel { which } => {
             if let Some(order) = open(world, *which) {
@@ -89,6 +93,9 @@ fn take(world: &mut World, tag: u64, step: &Step) {
             world.quote(mid - 1, mid + 1);
         }
         Step::Wait { ms } => world.pass_ms(*ms),
+    }
+    if let Some(exit) = world.guard.next_exit(&world.account, world.now, AT) {
+        ask(world, exit);
     }
 }
 
