@@ -28,11 +28,13 @@ struct Traded {
 #[derive(Clone, Debug)]
 pub(crate) struct Minute {
     seconds: Box<[Second; SECONDS]>,
+    /// The second of the last fill: most of the time there is none in the window, and nothing to be summed.
+    last_fill: i64,
 }
 
 impl Default for Minute {
     fn default() -> Minute {
-        Minute { seconds: Box::new([Second { number: i64::MIN, ..Second::default() }; SECONDS]) }
+        Minute { seconds: Box::new([Second { number: i64::MIN, ..Second::default() }; SECONDS]), last_fill: i64::MIN }
     }
 }
 
@@ -52,6 +54,7 @@ impl Minute {
     }
 
     pub(super) fn see_fill(&mut self, now: Time, side: Side, price: Price, qty: Qty) {
+        self.last_fill = now.0.div_euclid(NS_PER_SECOND);
         let second = self.second(now);
         let traded = match side {
             Side::Buy => &mut second.bought,
@@ -73,6 +76,9 @@ impl Minute {
 
     /// Σ price × quantity in half ticks, and quantity, of our fills on a side.
     pub(crate) fn fills(&self, now: Time, side: Side) -> (i128, i128) {
+        if self.last_fill <= now.0.div_euclid(NS_PER_SECOND).saturating_sub(SECONDS as i64) {
+            return (0, 0);
+        }
         self.window(now).fold((0, 0), |(sum, lots), second| {
             let traded = match side {
                 Side::Buy => &second.bought,

@@ -3,6 +3,7 @@
 use super::history::History;
 use super::latch::{Latches, State};
 use super::limits::{InstrumentLimits, Limits};
+use super::thresholds::Thresholds;
 use super::{Code, Denial, Inputs};
 use crate::account::{Account, Market};
 use crate::instrument::Instrument;
@@ -25,6 +26,7 @@ pub(super) struct Ask<'a> {
     pub(super) history: &'a History,
     pub(super) latches: &'a Latches,
     pub(super) inputs: &'a Inputs,
+    pub(super) thresholds: &'a Thresholds,
     /// What an order of this side is judged by.
     pub(super) reference: Option<HalfTicks>,
     /// The worst price that it may get.

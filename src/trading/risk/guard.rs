@@ -5,6 +5,7 @@ use super::checks::{self, CHAIN};
 use super::history::History;
 use super::latch::{LatchKey, LatchStore, Latches, State};
 use super::limits::Limits;
+use super::thresholds::Thresholds;
 use super::{Checked, Code, Denial, Figure, Inputs, flatten, size};
 use crate::account::{Account, Settled};
 use crate::instrument::InstrumentId;
@@ -62,6 +63,7 @@ pub struct Guard<L> {
     unsaved: bool,
     store: L,
     history: History,
+    thresholds: Thresholds,
     /// What is set from outside.
     pub inputs: Inputs,
     next_intent: u64,
@@ -80,7 +82,7 @@ impl<L: LatchStore> Guard<L> {
             Ok(None) | Err(_) => (fresh(State::Halted(Code::MissingInput)), false),
         };
         let (history, tag) = (History::new(&limits), StrategyTag::of(&key.strategy));
-        Guard { tag, epoch, latches, unsaved, store, history, inputs, next_intent: 1, limits, key }
+        Guard { tag, epoch, latches, unsaved, store, history, thresholds: Thresholds::default(), inputs, next_intent: 1, limits, key }
     }
 
     /// What the strategy may do.
@@ -126,6 +128,9 @@ impl<L: LatchStore> Guard<L> {
 
     fn pass(&mut self, account: &mut Account, now: Time, submit: &Submit, out: &mut Vec<Checked<Order>>) -> Result<Admission, Denial> {
         let position = account.lots(submit.instrument)?;
+        if !self.thresholds.hold(&self.latches, account.equity()) {
+            self.thresholds = Thresholds::at(&self.limits, &self.latches, account.equity())?;
+        }
         let mut order = self.order(submit);
         let (asked, whole) = size::quantity(&self.ask(account, now, submit, &order, position, false), submit.size)?;
         if whole == Qty::ZERO && !matches!(submit.size, Size::Lots(_)) {
@@ -186,6 +191,7 @@ impl<L: LatchStore> Guard<L> {
             history: &self.history,
             latches: &self.latches,
             inputs: &self.inputs,
+            thresholds: &self.thresholds,
             reference: market.reference(now, order.side),
             worst: worst_price(market, now, order.side, order.kind, self.limits.collar_bps),
             position,

@@ -18,6 +18,7 @@ mod history;
 mod latch;
 mod limits;
 mod size;
+mod thresholds;
 mod window;
 
 pub use checked::Checked;

@@ -6,7 +6,8 @@ use crate::risk::limits::Limits;
 use crate::risk::{Code, Denial, Figure};
 
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
-    breach(ask.limits, ask.latches.day_start, ask.equity()?).map_or(Ok(()), Err)
+    ask.equity()?;
+    ask.thresholds.daily_loss.map_or(Ok(()), Err)
 }
 
 /// The denial of every order that opens, when the loss has reached its limit.

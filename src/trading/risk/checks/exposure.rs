@@ -10,7 +10,8 @@ pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     if gross > ask.limits.max_gross_exposure {
         return Err(Denial::new(Code::Exposure, Figure::Money(ask.limits.max_gross_exposure), Figure::Money(gross)));
     }
-    let allowed = ask.equity()?.share(i128::from(ask.limits.max_leverage_bps), 10_000)?;
+    ask.equity()?;
+    let allowed = ask.thresholds.leverage;
     if gross > allowed {
         return Err(Denial::new(Code::Exposure, Figure::Money(allowed), Figure::Money(gross)));
     }
