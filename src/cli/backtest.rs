@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use reeve_trading::backtest::{self, Axis, EquitySeries, Judged, Outcome, RunError, Sweep};
-use reeve_trading::input::{BarFormat, CsvBars, Frames, Merge, Source, StampedAt};
+use reeve_trading::input::{BarFormat, CsvBars, Frames, JsonLines, Merge, Source, StampedAt, TradeBars};
 use reeve_trading::instrument::{InstrumentId, Universe};
 use reeve_trading::output::{ChartData, CsvFiles, CsvRecord, DigestHandle, Digesting, FileDigest, Provenance, RunResult, html, sha256_hex};
 use reeve_trading::spec::StrategyFile;
@@ -77,6 +77,8 @@ enum DataFormat {
     Csv,
     /// Frames of Binance spot as they were received: a time in ns, a space, the frame.
     Frames,
+    /// Events as JSON, one a line.
+    Jsonl,
 }
 
 /// One input, and what it was.
@@ -153,6 +155,7 @@ impl Backtest {
             let instrument = universe.get(at).clone();
             let source: Box<dyn Source> = match (self.format, self.ts) {
                 (DataFormat::Frames, _) => Box::new(Frames::new(input, &shown, place, at, instrument)),
+                (DataFormat::Jsonl, _) => Box::new(JsonLines::new(input, &shown, place, at, instrument)),
                 (DataFormat::Csv, None) => {
                     return Err(Failure::unusable(
                         "--ts open or --ts close: no file of bars says which end of its interval a row's time is",
@@ -162,6 +165,10 @@ impl Backtest {
                     let format = bar_format(file, ts)?;
                     Box::new(CsvBars::open(input, &shown, place, at, instrument, format).map_err(Failure::unusable)?)
                 }
+            };
+            let source = match file.bars_from(universe, at).map_err(Failure::unusable)? {
+                Some(by) => Box::new(TradeBars::new(source, by, place, at)),
+                None => source,
             };
             opened.push(Opened { source, name: name_of(path), digest });
         }

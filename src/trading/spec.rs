@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::backtest::{Liquidate, Settings};
-use crate::input::BarColumns;
+use crate::input::{BarColumns, BarsFrom};
 use crate::instrument::{InstrumentId, InstrumentSpec, LoadError, Universe};
 use crate::intent::Size;
 use crate::number::{Bps, Money, Qty, parse_decimal};
@@ -110,12 +110,26 @@ pub struct DataSpec {
     /// Names of the columns.
     #[serde(default)]
     pub columns: BarColumns,
+    /// Makes bars of the trades in the data, and shows the strategy nothing else.
+    pub bars: Option<BarsFromSpec>,
     /// From the exchange to us.
     #[serde(default)]
     pub feed_latency_ms: i64,
     /// Whether the market has sessions: then a year has 252 days, else 365.
     #[serde(default)]
     pub sessions: bool,
+}
+
+/// What ends a bar that is made of trades.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum BarsFromSpec {
+    /// The length of `interval`.
+    Interval {},
+    /// So many trades.
+    Ticks(u64),
+    /// So much volume.
+    Volume(String),
 }
 
 /// When an order is filled first.
@@ -230,6 +244,23 @@ impl StrategyFile {
         Ok(Settings { bars: BarVenueRules { fill, stop_slippage_ticks: *stop_slippage_ticks }, latency, liquidate })
     }
 
+    /// What ends a bar that is made of an instrument's trades; none where the data is taken as it is.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn bars_from(&self, universe: &Universe, at: InstrumentId) -> Result<Option<BarsFrom>, SpecError> {
+        Ok(match &self.data.bars {
+            None => None,
+            Some(BarsFromSpec::Interval {}) => {
+                let interval = self.data.interval.parse().map_err(|error| field("data.interval", error))?;
+                Some(BarsFrom::Time(interval))
+            }
+            Some(BarsFromSpec::Ticks(0)) => return Err(field("data.bars.ticks", "expected more than zero, found 0")),
+            Some(BarsFromSpec::Ticks(count)) => Some(BarsFrom::Ticks(*count)),
+            Some(BarsFromSpec::Volume(volume)) => Some(BarsFrom::Volume(lots("data.bars.volume", universe, at, volume)?)),
+        })
+    }
+
     /// The same with costs so many times as high: fees, and what stops slip.
     ///
     /// # Errors
@@ -309,34 +340,40 @@ impl StrategySpec {
                 if *fast == 0 || fast >= slow {
                     return Err(field("strategy.fast", format!("expected 1 up to slow - 1, found {fast} with slow {slow}")));
                 }
-                Box::new(SmaCross::new(at, length("strategy.fast", *fast)?, length("strategy.slow", *slow)?, lots(universe, at, qty)?))
+                Box::new(SmaCross::new(
+                    at,
+                    length("strategy.fast", *fast)?,
+                    length("strategy.slow", *slow)?,
+                    lots("strategy.qty", universe, at, qty)?,
+                ))
             }
             StrategySpec::MeanReversion { instrument, length: bars, enter, leave, qty } => {
                 let at = find(universe, instrument)?;
                 if !(enter.is_finite() && leave.is_finite() && enter > leave) {
                     return Err(field("strategy.enter", format!("expected more than leave, found {enter} with leave {leave}")));
                 }
-                let (length, qty) = (length("strategy.length", *bars)?, lots(universe, at, qty)?);
+                let (length, qty) = (length("strategy.length", *bars)?, lots("strategy.qty", universe, at, qty)?);
                 Box::new(MeanReversion::new(at, MeanReversionSettings { length, enter: *enter, leave: *leave, qty }))
             }
             StrategySpec::DonchianBreakout { instrument, enter, leave, qty } => {
                 let at = find(universe, instrument)?;
                 let (enter, leave) = (length("strategy.enter", *enter)?, length("strategy.leave", *leave)?);
-                Box::new(DonchianBreakout::new(at, enter, leave, lots(universe, at, qty)?))
+                Box::new(DonchianBreakout::new(at, enter, leave, lots("strategy.qty", universe, at, qty)?))
             }
             StrategySpec::MarketMaker { instrument, half_spread_ticks, qty, max_position, tolerance_ticks } => {
                 let at = find(universe, instrument)?;
                 if *half_spread_ticks <= 0 || *tolerance_ticks < 0 {
                     return Err(field("strategy.halfSpreadTicks", "expected more than zero, and a tolerance of zero or more"));
                 }
-                let (qty, max_position) = (lots(universe, at, qty)?, lots(universe, at, max_position)?);
+                let (qty, max_position) =
+                    (lots("strategy.qty", universe, at, qty)?, lots("strategy.maxPosition", universe, at, max_position)?);
                 let (half_spread_ticks, tolerance_ticks) = (*half_spread_ticks, *tolerance_ticks);
                 Box::new(MarketMaker::new(at, MarketMakerSettings { half_spread_ticks, qty, max_position, tolerance_ticks }))
             }
             StrategySpec::BuyAndHold { instrument, qty, fraction_bps } => {
                 let at = find(universe, instrument)?;
                 let size = match (qty, fraction_bps) {
-                    (Some(qty), None) => Size::Lots(lots(universe, at, qty)?),
+                    (Some(qty), None) => Size::Lots(lots("strategy.qty", universe, at, qty)?),
                     (None, Some(bps)) if (1..=10_000).contains(bps) => Size::Fraction(Bps(*bps)),
                     (None, _) | (Some(_), Some(_)) => return Err(field("strategy.qty", "expected qty, or fractionBps of 1 to 10000")),
                 };
@@ -357,8 +394,8 @@ fn find(universe: &Universe, symbol: &str) -> Result<InstrumentId, SpecError> {
     universe.find(symbol).ok_or_else(|| field("strategy.instrument", format!("{symbol} is none of the file's instruments")))
 }
 
-fn lots(universe: &Universe, at: InstrumentId, text: &str) -> Result<Qty, SpecError> {
-    let decimal = parse_decimal(text).map_err(|error| field("strategy.qty", error))?;
-    let qty = universe.get(at).qty(decimal).map_err(|error| field("strategy.qty", error))?;
-    if qty > Qty::ZERO { Ok(qty) } else { Err(field("strategy.qty", format!("expected more than zero, found {text}"))) }
+fn lots(name: &'static str, universe: &Universe, at: InstrumentId, text: &str) -> Result<Qty, SpecError> {
+    let decimal = parse_decimal(text).map_err(|error| field(name, error))?;
+    let qty = universe.get(at).qty(decimal).map_err(|error| field(name, error))?;
+    if qty > Qty::ZERO { Ok(qty) } else { Err(field(name, format!("expected more than zero, found {text}"))) }
 }

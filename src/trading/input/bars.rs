@@ -2,10 +2,11 @@
 //!
 //! A file is taken as it is or refused: nothing is sorted, filled in, rounded or skipped. Each refusal names file, line and reason.
 
-use std::io::{BufRead, Read as _};
+use std::io::BufRead;
 
 use serde::Deserialize;
 
+use super::lines::Lines;
 use super::stamp::{self, Form};
 use super::{InputError, Source};
 use crate::event::{Bar, Class, Key, MarketEvent, Stamped};
@@ -114,14 +115,11 @@ const FIELDS: [&str; 6] = ["time", "open", "high", "low", "close", "volume"];
 ///
 /// Guarantees: rising times without overlap, positive prices on the grid with low ≤ open, close ≤ high; one row in memory.
 pub struct CsvBars<R> {
-    input: R,
-    file: String,
+    lines: Lines<R>,
     at: InstrumentId,
     instrument: Instrument,
     format: BarFormat,
     source: u16,
-    line: u64,
-    row: Vec<u8>,
     places: Places,
     columns: usize,
     form: Option<Form>,
@@ -142,26 +140,13 @@ impl<R: BufRead> CsvBars<R> {
         instrument: Instrument,
         format: BarFormat,
     ) -> Result<CsvBars<R>, InputError> {
-        let (file, row) = (file.to_owned(), Vec::with_capacity(MAX_LINE_BYTES));
-        let mut bars = CsvBars {
-            input,
-            file,
-            at,
-            instrument,
-            format,
-            source,
-            line: 0,
-            row,
-            places: [0; 6],
-            columns: 0,
-            form: None,
-            closed: None,
-            current: None,
-        };
-        if !bars.read_line()? {
+        let lines = Lines::new(input, file, MAX_LINE_BYTES);
+        let (places, columns) = ([0; 6], 0);
+        let mut bars = CsvBars { lines, at, instrument, format, source, places, columns, form: None, closed: None, current: None };
+        if !bars.lines.advance()? {
             return Err(bars.wrong("expected a header, found an empty file".to_owned()));
         }
-        let header = String::from_utf8(bars.row.clone()).map_err(|_| bars.wrong("the header is not UTF-8".to_owned()))?;
+        let header = bars.lines.text()?.to_owned();
         let names: Vec<&str> = header.trim_start_matches('\u{feff}').split(',').map(unquoted).collect();
         bars.columns = names.len();
         bars.places = find_columns(&names, &bars.format.columns).map_err(|why| bars.wrong(why))?;
@@ -169,34 +154,11 @@ impl<R: BufRead> CsvBars<R> {
     }
 
     fn wrong(&self, why: String) -> InputError {
-        InputError { file: self.file.clone(), line: self.line.max(1), why }
-    }
-
-    /// Reads the next line without its end; false at the end of the file.
-    fn read_line(&mut self) -> Result<bool, InputError> {
-        self.row.clear();
-        self.line += 1;
-        let limit = MAX_LINE_BYTES as u64 + 1;
-        let read = self.input.by_ref().take(limit).read_until(b'\n', &mut self.row);
-        let read = read.map_err(|error| self.wrong(format!("cannot be read: {error}")))?;
-        if read == 0 {
-            return Ok(false);
-        }
-        if self.row.pop() != Some(b'\n') {
-            let why = match read > MAX_LINE_BYTES {
-                true => format!("longer than {MAX_LINE_BYTES} bytes"),
-                false => "the last line does not end: it may have been cut; end it with a line break if it is whole".to_owned(),
-            };
-            return Err(self.wrong(why));
-        }
-        if self.row.last() == Some(&b'\r') {
-            self.row.pop();
-        }
-        Ok(true)
+        self.lines.wrong(why)
     }
 
     fn parse_row(&mut self) -> Result<(Key, Time, Bar), InputError> {
-        let text = std::str::from_utf8(&self.row).map_err(|_| self.wrong("not UTF-8".to_owned()))?;
+        let text = self.lines.text()?;
         let mut fields = [""; 6];
         let mut count = 0;
         for (column, field) in text.split(',').enumerate() {
@@ -222,7 +184,7 @@ impl<R: BufRead> CsvBars<R> {
         self.form = Some(form);
         self.closed = Some(closes);
         let received = closes.plus_ns(self.format.feed_latency_ns.max(0));
-        Ok((Key { time: received, class: Class::Bar, source: self.source, seq: self.line }, closes, bar))
+        Ok((Key { time: received, class: Class::Bar, source: self.source, seq: self.lines.number() }, closes, bar))
     }
 
     fn time(&self, text: &str) -> Result<(Time, Form), InputError> {
@@ -295,7 +257,7 @@ fn find_columns(names: &[&str], mapping: &BarColumns) -> Result<Places, String> 
 
 impl<R: BufRead> Source for CsvBars<R> {
     fn advance(&mut self) -> Result<Option<Key>, InputError> {
-        self.current = if self.read_line()? { Some(self.parse_row()?) } else { None };
+        self.current = if self.lines.advance()? { Some(self.parse_row()?) } else { None };
         Ok(self.current.map(|(key, ..)| key))
     }
 

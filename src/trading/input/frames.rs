@@ -4,14 +4,16 @@
 //! the one before them are refused. Repeated trades and quotes (by their ids) are skipped and counted; repeated changes of the book are
 //! the book's to know. Fields that are not known are the exchange's to add.
 
-use std::io::{BufRead, Read as _};
+use std::io::BufRead;
 
 use serde::Deserialize;
 
+use super::grid;
+use super::lines::Lines;
 use super::{InputError, Source};
 use crate::event::{BookChange, Class, Key, Level, MarketEvent, Quote, Stamped, Trade};
 use crate::instrument::{Instrument, InstrumentId};
-use crate::number::{Price, Qty, parse_decimal};
+use crate::number::{Price, Qty};
 use crate::order::Side;
 use crate::time::{NS_PER_MS, Time};
 
@@ -87,13 +89,10 @@ enum Last {
 
 /// Frames of one instrument.
 pub struct Frames<R> {
-    input: R,
-    file: String,
+    lines: Lines<R>,
     at: InstrumentId,
     instrument: Instrument,
     source: u16,
-    line: u64,
-    row: Vec<u8>,
     bids: Vec<Level>,
     asks: Vec<Level>,
     last_received: Option<Time>,
@@ -107,13 +106,10 @@ impl<R: BufRead> Frames<R> {
     /// Frames from a reader. `source` is its place among the inputs of a run.
     pub fn new(input: R, file: &str, source: u16, at: InstrumentId, instrument: Instrument) -> Frames<R> {
         Frames {
-            input,
-            file: file.to_owned(),
+            lines: Lines::new(input, file, MAX_LINE_BYTES),
             at,
             instrument,
             source,
-            line: 0,
-            row: Vec::new(),
             bids: Vec::new(),
             asks: Vec::new(),
             last_received: None,
@@ -131,29 +127,11 @@ impl<R: BufRead> Frames<R> {
 
     /// Lines read.
     pub fn lines(&self) -> u64 {
-        self.line
+        self.lines.number()
     }
 
     fn wrong(&self, why: String) -> InputError {
-        InputError { file: self.file.clone(), line: self.line, why }
-    }
-
-    fn read_line(&mut self) -> Result<bool, InputError> {
-        self.row.clear();
-        self.line += 1;
-        let read = self.input.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut self.row);
-        match read.map_err(|error| self.wrong(format!("cannot be read: {error}")))? {
-            0 => {
-                self.line -= 1;
-                return Ok(false);
-            }
-            read if read > MAX_LINE_BYTES => return Err(self.wrong(format!("longer than {MAX_LINE_BYTES} bytes"))),
-            _ => {}
-        }
-        if self.row.pop() != Some(b'\n') {
-            return Err(self.wrong("the last line does not end: it may have been cut".to_owned()));
-        }
-        Ok(true)
+        self.lines.wrong(why)
     }
 
     /// The next line's event; the inner none for a repetition.
@@ -185,7 +163,7 @@ impl<R: BufRead> Frames<R> {
             Last::Quote(_) => Class::Quote,
             Last::Trade(_) => Class::Trade,
         };
-        (Key { time: received, class, source: self.source, seq: self.line }, exchange, last)
+        (Key { time: received, class, source: self.source, seq: self.lines.number() }, exchange, last)
     }
 
     fn frame(&mut self, received: Time, frame: &Frame<'_>) -> Result<Option<(Key, Time, Last)>, InputError> {
@@ -252,28 +230,21 @@ impl<R: BufRead> Frames<R> {
     }
 
     fn price(&self, text: &str) -> Result<Price, InputError> {
-        let decimal = parse_decimal(text).map_err(|error| self.wrong(error.to_string()))?;
-        let price = self.instrument.price(decimal.normalize()).map_err(|error| self.wrong(error.to_string()))?;
-        if price.0 <= 0 || price > self.instrument.max_price {
-            return Err(self.wrong(format!("expected a price above zero and up to maxPrice, found {text}")));
-        }
-        Ok(price)
+        grid::price(&self.instrument, text).map_err(|why| self.wrong(why))
     }
 
     fn qty(&self, text: &str) -> Result<Qty, InputError> {
-        let decimal = parse_decimal(text).map_err(|error| self.wrong(error.to_string()))?;
-        let qty = self.instrument.qty(decimal.normalize()).map_err(|error| self.wrong(error.to_string()))?;
-        if qty < Qty::ZERO { Err(self.wrong(format!("expected a quantity of zero or more, found {text}"))) } else { Ok(qty) }
+        grid::qty(&self.instrument, text).map_err(|why| self.wrong(why))
     }
 }
 
 impl<R: BufRead> Source for Frames<R> {
     fn advance(&mut self) -> Result<Option<Key>, InputError> {
         self.current = None;
-        while self.read_line()? {
-            let row = std::mem::take(&mut self.row);
+        while self.lines.advance()? {
+            let row = self.lines.take();
             let parsed = self.parse(&row);
-            self.row = row;
+            self.lines.put_back(row);
             if let Some(current) = parsed? {
                 self.current = Some(current);
                 return Ok(Some(current.0));

@@ -1,12 +1,18 @@
 //! Recorded markets as events in their order.
 
+mod aggregate;
 mod bars;
 mod frames;
+mod grid;
+mod json_lines;
+mod lines;
 mod merge;
 mod stamp;
 
+pub use aggregate::{BarsFrom, TradeBars};
 pub use bars::{BarColumns, BarFormat, CsvBars, Interval, StampedAt};
 pub use frames::Frames;
+pub use json_lines::JsonLines;
 pub use merge::Merge;
 
 use crate::event::{Key, Stamped};
