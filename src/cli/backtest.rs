@@ -9,7 +9,10 @@ use clap::{Args, ValueEnum};
 use reeve_trading::backtest::{self, Axis, EquitySeries, Judged, Outcome, RunError, Sweep};
 use reeve_trading::input::{BarFormat, CsvBars, Frames, JsonLines, Merge, Source, StampedAt, TradeBars};
 use reeve_trading::instrument::{InstrumentId, Universe};
-use reeve_trading::output::{ChartData, CsvFiles, CsvRecord, DigestHandle, Digesting, FileDigest, Provenance, RunResult, html, sha256_hex};
+use reeve_trading::output::{
+    ChartData, CsvFiles, CsvRecord, DigestHandle, Digesting, FileDigest, ParquetFiles, ParquetRecord, Provenance, RunResult, html,
+    sha256_hex,
+};
 use reeve_trading::spec::StrategyFile;
 
 use crate::exit::Failure;
@@ -23,8 +26,8 @@ Examples:
   reeve backtest --strategy sma.yaml --data goog.csv --ts open --out result --judge --sweep fast=5,10,15 --sweep slow=20,40
   reeve backtest --strategy maker.yaml --data btcusdt.frames --format frames --out result
 
-DIR gets orders.csv, fills.csv, denied.csv, stops.csv and equity.csv while it runs, then report.html, and result.json last: without it there
-is no result. --judge runs the strategy about a dozen times more, on data that ends earlier and with costs doubled and trebled.";
+DIR gets orders, fills and equity as CSV and Parquet, denied.csv and stops.csv while it runs, then report.html, and result.json last: without
+it there is no result. --judge runs the strategy about a dozen times more, on data that ends earlier and with costs doubled and trebled.";
 
 /// Runs a strategy against recorded markets, exactly and the same each time.
 #[derive(Args, Debug)]
@@ -101,10 +104,12 @@ impl Backtest {
         file.limits(&universe).and(file.settings()).map_err(|error| unusable(&error))?;
         file.build(&universe).map_err(|error| unusable(&error))?;
         let opened = self.open_data(&file, &universe)?;
-        let record = (self.open_record(&universe)?, (EquitySeries::default(), ChartData::new(&universe)));
+        let files = (self.open_record(&universe)?, self.open_parquet(&universe)?);
+        let record = (files, (EquitySeries::default(), ChartData::new(&universe)));
         let (sources, digests): (Vec<_>, Vec<_>) = opened.into_iter().map(|opened| (opened.source, (opened.name, opened.digest))).unzip();
-        let (outcome, (record, (series, charts))) = backtest::run(&file, Merge::new(sources), record).map_err(of_run)?;
-        record.finish().map_err(Failure::writing(self.out.display()))?;
+        let (outcome, ((csv, parquet), (series, charts))) = backtest::run(&file, Merge::new(sources), record).map_err(of_run)?;
+        csv.finish().map_err(Failure::writing(self.out.display()))?;
+        parquet.finish().map_err(|error| Failure::unusable(format!("writing {}: {error}", self.out.display())))?;
         let provenance = Provenance {
             strategy: FileDigest { name: name_of(&self.strategy), sha256: sha256_hex(text.as_bytes()) },
             data: digests.into_iter().map(|(name, digest)| FileDigest { name, sha256: digest.value() }).collect(),
@@ -190,6 +195,16 @@ impl Backtest {
             CsvRecord::new(files, Arc::clone(universe))
         };
         open().map_err(wrong)
+    }
+
+    fn open_parquet(&self, universe: &Arc<Universe>) -> Result<ParquetRecord<File>, Failure> {
+        let file = |name: &str| {
+            let path = self.out.join(name);
+            File::create(&path).map_err(Failure::writing(path.display()))
+        };
+        let files = ParquetFiles { orders: file("orders.parquet")?, fills: file("fills.parquet")?, equity: file("equity.parquet")? };
+        ParquetRecord::new(files, Arc::clone(universe))
+            .map_err(|error| Failure::unusable(format!("writing {}: {error}", self.out.display())))
     }
 
     fn write_result(&self, result: &RunResult) -> Result<(), Failure> {

@@ -59,8 +59,12 @@ impl Dir {
         command.args(arguments).current_dir(self.path()).env_clear().stdin(Stdio::null()).output().unwrap()
     }
 
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path().join("result").join(name)).unwrap()
+    }
+
     fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path().join("result").join(name)).unwrap()
+        String::from_utf8(self.bytes(name)).unwrap()
     }
 }
 
@@ -94,8 +98,9 @@ fn the_same_files_give_the_same_result_to_the_byte() {
     for dir in [&one, &other] {
         assert_eq!(dir.backtest(&["--ts", "open", "-o", "json"]).status.code(), Some(0));
     }
-    for name in ["result.json", "orders.csv", "fills.csv", "equity.csv", "denied.csv", "stops.csv"] {
-        assert_eq!(one.read(name), other.read(name), "{name}");
+    let text = ["result.json", "report.html", "orders.csv", "fills.csv", "equity.csv", "denied.csv", "stops.csv"];
+    for name in text.into_iter().chain(["orders.parquet", "fills.parquet", "equity.parquet"]) {
+        assert!(one.bytes(name) == other.bytes(name), "{name}");
     }
 }
 
