@@ -13,7 +13,7 @@ use crate::event::MarketEvent;
 use crate::instrument::{AssetId, FeeAsset, Instrument, InstrumentId, Universe};
 use crate::ledger::{Account as Place, Booked, Ledger};
 use crate::number::{HalfTicks, Money, Overflow, Price, Qty};
-use crate::order::{Applied, ClientId, Order, OrderEvent, OrderKind, OrderTable, Side, TableError, TimeInForce, Tracked};
+use crate::order::{Applied, ClientId, Order, OrderEvent, OrderKind, OrderTable, Side, StrategyTag, TableError, TimeInForce, Tracked};
 use crate::time::Time;
 
 /// What an order event did to the account.
@@ -173,10 +173,11 @@ impl Account {
         Ok(self.set_aside(order.id, order)?)
     }
 
-    /// The other leg of a one-cancels-the-other pair, if it is open.
-    pub fn sibling(&self, at: InstrumentId, side: Side, oco: Option<u32>) -> Option<&Tracked> {
+    /// The open leg of a strategy's one-cancels-the-other pair.
+    pub fn sibling(&self, strategy: StrategyTag, at: InstrumentId, side: Side, oco: Option<u32>) -> Option<&Tracked> {
         let pair = oco?;
-        self.orders.open().find(|open| open.order.oco == Some(pair) && open.order.instrument == at && open.order.side == side)
+        let same = |order: &Order| order.oco == Some(pair) && (order.id.strategy, order.instrument, order.side) == (strategy, at, side);
+        self.orders.open().find(|open| same(&open.order))
     }
 
     /// Brings what is set aside for an order to what it needs. Two legs of a pair need only the larger of the two, since only one of

@@ -75,6 +75,11 @@ pub struct Applied {
     pub ended: bool,
 }
 
+/// Whether an open order is of this pair: numbers of pairs are each strategy's own.
+fn same_pair(open: &Order, order: &Order, pair: u32) -> bool {
+    open.oco == Some(pair) && (open.id.strategy, open.instrument, open.side) == (order.id.strategy, order.instrument, order.side)
+}
+
 /// Hashes names of orders. They are all made here, so nobody can choose them to collide, and a keyed hash would cost a quarter of the
 /// whole chain.
 #[derive(Default)]
@@ -223,25 +228,14 @@ impl OrderTable {
         self.by_id.get(&id).map(|slot| &self.slots[*slot as usize])
     }
 
-    /// What stops that wait for their trigger would trade.
-    pub fn waiting_stops(&self, at: InstrumentId, side: Side) -> Qty {
-        Qty(self
-            .open()
-            .filter(|open| open.waits_as_stop() && (open.order.instrument, open.order.side) == (at, side))
-            .map(|open| open.leaves().0)
-            .sum())
-    }
-
     /// The open order that is the other leg of this one's pair.
     pub(crate) fn other_leg(&self, order: &Order, pair: u32) -> Option<ClientId> {
-        let same = |open: &Order| open.oco == Some(pair) && (open.instrument, open.side) == (order.instrument, order.side);
-        self.open().map(|open| &open.order).find(|open| open.id != order.id && same(open)).map(|open| open.id)
+        self.open().map(|open| &open.order).find(|open| open.id != order.id && same_pair(open, order, pair)).map(|open| open.id)
     }
 
-    /// How many open orders of its instrument and side have a pair's number.
+    /// How many open orders of its strategy, instrument and side have a pair's number.
     pub(crate) fn legs(&self, order: &Order, pair: u32) -> usize {
-        let same = |open: &Order| open.oco == Some(pair) && (open.instrument, open.side) == (order.instrument, order.side);
-        self.open().filter(|open| same(&open.order)).count()
+        self.open().filter(|open| same_pair(&open.order, order, pair)).count()
     }
 
     pub(crate) fn set_reserved(&mut self, id: ClientId, amount: Money) {

@@ -136,7 +136,7 @@ impl<L: LatchStore> Guard<L> {
         if whole == Qty::ZERO && !matches!(submit.size, Size::Lots(_)) {
             return Err(size::nothing_left(asked));
         }
-        let reducing = reduces(account, submit, position, whole)?;
+        let reducing = reduces(account, self.tag, submit, position, whole)?;
         let slice =
             if reducing { self.limits.of(submit.instrument).map_or(whole, |limits| limits.max_order_qty.min(whole)) } else { whole };
         let mut admission = Admission { asked, passed: Qty::ZERO, orders: 0, reducing };
@@ -362,7 +362,7 @@ impl<L: LatchStore> Guard<L> {
 
 /// Whether an order makes the position smaller whatever else is filled: the other side, and together with what is open there no more
 /// than is held.
-fn reduces(account: &Account, submit: &Submit, position: Qty, qty: Qty) -> Result<bool, Denial> {
+fn reduces(account: &Account, strategy: StrategyTag, submit: &Submit, position: Qty, qty: Qty) -> Result<bool, Denial> {
     let against = match submit.side {
         Side::Buy => Qty::ZERO.minus(position)?,
         Side::Sell => position,
@@ -370,12 +370,17 @@ fn reduces(account: &Account, submit: &Submit, position: Qty, qty: Qty) -> Resul
     if against <= Qty::ZERO || qty <= Qty::ZERO {
         return Ok(false);
     }
-    // The other leg of a one-cancels-the-other pair cannot fill beside this one.
-    let sibling = account.sibling(submit.instrument, submit.side, submit.oco).map_or(Qty::ZERO, Tracked::leaves);
-    // Nor do stops that wait stand in the way of what is there for a moment: they go on protecting what it leaves.
-    let waiting = if submit.tif == TimeInForce::Ioc { account.orders().waiting_stops(submit.instrument, submit.side) } else { Qty::ZERO };
-    let open = account.orders().exposure(submit.instrument).side(submit.side).leaves.minus(sibling)?.minus(waiting)?;
-    Ok(open.plus(qty.max(sibling))? <= against)
+    // The other leg of a one-cancels-the-other pair cannot fill beside this one. Nor do stops that wait stand in the way of what is there
+    // for a moment: they go on protecting what it leaves.
+    let beside = |open: &Tracked| {
+        let pair = submit.oco.is_some() && (open.order.oco, open.order.id.strategy) == (submit.oco, strategy);
+        pair || (submit.tif == TimeInForce::Ioc && open.waits_as_stop())
+    };
+    let side = |open: &&Tracked| (open.order.instrument, open.order.side) == (submit.instrument, submit.side);
+    let in_the_way =
+        account.orders().open().filter(side).filter(|open| !beside(open)).try_fold(qty, |sum, open| sum.plus(open.leaves()))?;
+    let pair = account.sibling(strategy, submit.instrument, submit.side, submit.oco).map_or(Qty::ZERO, Tracked::leaves);
+    Ok(in_the_way.minus(qty)?.plus(qty.max(pair))? <= against)
 }
 
 fn unsendable(error: TableError) -> Denial {

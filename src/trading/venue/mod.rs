@@ -68,5 +68,6 @@ pub trait Desk {
 
 /// Whether two orders are the legs of one pair.
 pub(crate) fn is_pair(one: &Order, other: &Order) -> bool {
-    one.oco.is_some() && one.id != other.id && (one.oco, one.instrument, one.side) == (other.oco, other.instrument, other.side)
+    let of = |order: &Order| (order.oco, order.id.strategy, order.instrument, order.side);
+    one.oco.is_some() && one.id != other.id && of(one) == of(other)
 }

@@ -16,7 +16,7 @@ const MAX_POSITION: i64 = 50;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Ask { side: Side, size: Size, kind: OrderKind, tif: TimeInForce },
+    Ask { side: Side, size: Size, kind: OrderKind, tif: TimeInForce, oco: Option<u32> },
     Fill { which: usize, part: i64 },
     Cancel { which: usize },
     Price { mid: i64 },
@@ -36,9 +36,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u32..2_000).prop_map(|bps| Size::Fraction(Bps(bps))),
     ];
     let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+    let oco = prop_oneof![3 => Just(None), 1 => Just(Some(1)), 1 => Just(Some(2))];
     let tif = prop_oneof![4 => Just(TimeInForce::Gtc), 1 => Just(TimeInForce::Ioc)];
     prop_oneof![
-        5 => (side, size, kind, tif).prop_map(|(side, size, kind, tif)| Step::Ask { side, size, kind, tif }),
+        5 => (side, size, kind, tif, oco).prop_map(|(side, size, kind, tif, oco)| Step::Ask { side, size, kind, tif, oco }),
         4 => (any::<usize>(), 1_i64..25).prop_map(|(which, part)| Step::Fill { which, part }),
         1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
         2 => price.prop_map(|mid| Step::Price { mid }),
@@ -71,8 +72,8 @@ fn open(world: &World, which: usize) -> Option<reeve_trading::order::Order> {
 
 fn take(world: &mut World, tag: u64, step: &Step) {
     match step {
-        Step::Ask { side, size, kind, tif } => {
-            ask(world, Submit { size: *size, kind: *kind, tif: *tif, ..Submit::market(AT, *side, Qty(0), tag) })
+        Step::Ask { side, size, kind, tif, oco } => {
+            ask(world, Submit { size: *size, kind: *kind, tif: *tif, oco: *oco, ..Submit::market(AT, *side, Qty(0), tag) });
         }
         Step::Fill { which, part } => {
             let Some(order) = open(world, *which) else { return };
@@ -82,6 +83,7 @@ fn take(world: &mut World, tag: u64, step: &Step) {
             let qty = leaves.min(Qty(*part)).min(world.account.affordable(&order, Price(price)).unwrap());
             if qty > Qty::ZERO {
                 world.fill(order.id, price, qty.0);
+                reduce_other_leg(world, &order, qty);
             }
         }
         Step::Cancel { which } => {
@@ -96,6 +98,19 @@ fn take(world: &mut World, tag: u64, step: &Step) {
     }
     if let Some(exit) = world.guard.next_exit(&world.account, world.now, AT) {
         ask(world, exit);
+    }
+}
+
+/// What a venue does to the other leg of a pair.
+fn reduce_other_leg(world: &mut World, order: &reeve_trading::order::Order, qty: Qty) {
+    let pair = |open: &&reeve_trading::order::Tracked| {
+        open.order.oco.is_some() && open.order.id != order.id && (open.order.oco, open.order.side) == (order.oco, order.side)
+    };
+    let other = world.account.orders().open().find(pair).map(|open| (open.order.id, open.filled, open.leaves()));
+    if let Some((id, filled, leaves)) = other {
+        let left = Qty((leaves.0 - qty.0).max(0));
+        let word = if left == Qty::ZERO { OrderEvent::Cancelled } else { OrderEvent::Reduced { to: filled.plus(left).unwrap() } };
+        world.tell(id, word);
     }
 }
 
