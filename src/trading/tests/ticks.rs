@@ -310,3 +310,18 @@ fn with_one_frame_removed_no_order_leaves_until_the_book_is_resynced() {
     assert!(back.orders.iter().filter(between).all(|order| order.order.side == Side::Sell), "what gets out may leave");
     assert!(back.orders.iter().any(|order| order.at.0 > received(resynced) && order.order.side == Side::Buy), "and then it goes on");
 }
+
+#[test]
+fn input_out_of_order_is_refused_and_never_sorted() {
+    let mut engine = reeve_trading::backtest::prepare(&file(|_| {}), Time(0), ()).unwrap();
+    let stamped = |time: i64, event: MarketEvent<'static>, seq| {
+        let key = Key { time: Time(time), class: event.class(), source: 0, seq };
+        Stamped { key, exchange_time: Time(time), instrument: AT, event }
+    };
+    engine.market(&stamped(5, quote(99, 5, 100, 7), 1)).unwrap();
+    engine.market(&stamped(5, trade(100, 1, Side::Buy), 2)).unwrap();
+    for (time, event) in [(4, trade(100, 1, Side::Buy)), (5, quote(99, 5, 100, 8)), (5, trade(100, 1, Side::Buy))] {
+        let error = engine.market(&stamped(time, event, 2)).unwrap_err().to_string();
+        assert!(error.ends_with("input is taken in order, never sorted"), "{error}");
+    }
+}

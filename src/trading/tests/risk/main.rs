@@ -6,6 +6,7 @@ mod converge;
 mod inputs;
 mod latches;
 mod limits;
+mod order;
 mod promise;
 mod reducing;
 mod rows;
