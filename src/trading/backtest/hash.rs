@@ -42,6 +42,7 @@ impl ResultHash {
             OrderKind::Limit { post_only: true, .. } => 3,
             OrderKind::Stop { .. } => 4,
             OrderKind::StopLimit { .. } => 5,
+            OrderKind::TrailingStop { .. } => 6,
         };
         let tif = match order.tif {
             TimeInForce::Gtc => 1,
@@ -50,8 +51,10 @@ impl ResultHash {
         };
         self.hasher.update([side, kind, tif, u8::from(order.reduce_only)]);
         self.hasher.update(order.qty.0.to_le_bytes());
-        for price in [order.kind.limit(), order.kind.trigger()] {
-            self.hasher.update(price.map_or(NO_PRICE, |price| price.0).to_le_bytes());
+        // A trailing stop has a distance in place of a trigger; its kind says so.
+        let trigger = order.kind.trigger().map(|price| price.0).or(order.kind.distance());
+        for ticks in [order.kind.limit().map(|price| price.0), trigger] {
+            self.hasher.update(ticks.unwrap_or(NO_PRICE).to_le_bytes());
         }
         self.hasher.update(order.oco.unwrap_or(0).to_le_bytes());
     }

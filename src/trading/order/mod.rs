@@ -56,6 +56,11 @@ pub enum OrderKind {
         /// The trigger.
         trigger: Price,
     },
+    /// A market order once the price has come back so far from the best that it had since the order arrived.
+    TrailingStop {
+        /// How far, in ticks.
+        distance: i64,
+    },
     /// A limit order once the trigger is reached.
     StopLimit {
         /// The trigger.
@@ -69,15 +74,28 @@ impl OrderKind {
     /// The worst price that it may trade at, where it names one.
     pub fn limit(self) -> Option<Price> {
         match self {
-            OrderKind::Market | OrderKind::Stop { .. } => None,
+            OrderKind::Market | OrderKind::Stop { .. } | OrderKind::TrailingStop { .. } => None,
             OrderKind::Limit { price, .. } | OrderKind::StopLimit { price, .. } => Some(price),
         }
     }
 
-    /// The price that sets it off, where it waits for one.
+    /// How far it trails the price, where it does.
+    pub fn distance(self) -> Option<i64> {
+        match self {
+            OrderKind::TrailingStop { distance } => Some(distance),
+            OrderKind::Market | OrderKind::Limit { .. } | OrderKind::Stop { .. } | OrderKind::StopLimit { .. } => None,
+        }
+    }
+
+    /// Whether it waits to be set off.
+    pub fn is_stop(self) -> bool {
+        self.trigger().is_some() || self.distance().is_some()
+    }
+
+    /// The price that sets it off, where it names one.
     pub fn trigger(self) -> Option<Price> {
         match self {
-            OrderKind::Market | OrderKind::Limit { .. } => None,
+            OrderKind::Market | OrderKind::Limit { .. } | OrderKind::TrailingStop { .. } => None,
             OrderKind::Stop { trigger } | OrderKind::StopLimit { trigger, .. } => Some(trigger),
         }
     }
@@ -89,6 +107,7 @@ impl OrderKind {
             OrderKind::Limit { post_only: false, .. } => "limit",
             OrderKind::Limit { post_only: true, .. } => "post-only",
             OrderKind::Stop { .. } => "stop",
+            OrderKind::TrailingStop { .. } => "trailing-stop",
             OrderKind::StopLimit { .. } => "stop-limit",
         }
     }
@@ -144,10 +163,8 @@ impl Order {
             (OrderKind::Limit { post_only: true, .. }, TimeInForce::Ioc | TimeInForce::Fok) => {
                 Some("a post-only order rests, so it must be GTC")
             }
-            (OrderKind::Stop { .. } | OrderKind::StopLimit { .. }, TimeInForce::Ioc | TimeInForce::Fok) => {
-                Some("a stop order waits for its trigger, so it must be GTC")
-            }
-            (OrderKind::Market | OrderKind::Limit { .. } | OrderKind::Stop { .. } | OrderKind::StopLimit { .. }, _) => None,
+            (kind, TimeInForce::Ioc | TimeInForce::Fok) if kind.is_stop() => Some("a stop order waits for its trigger, so it must be GTC"),
+            (_, TimeInForce::Gtc | TimeInForce::Ioc | TimeInForce::Fok) => None,
         }
     }
 }

@@ -207,7 +207,7 @@ impl Tracked {
 
     /// Whether it waits for its trigger.
     pub fn waits_as_stop(&self) -> bool {
-        self.order.kind.trigger().is_some() && !self.triggered && !self.state.is_final()
+        self.order.kind.is_stop() && !self.triggered && !self.state.is_final()
     }
 
     /// Whether the venue traded more of it than was asked: nothing that we know explains it.

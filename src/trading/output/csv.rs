@@ -35,7 +35,7 @@ impl<W: Write> CsvRecord<W> {
     /// # Errors
     /// When writing fails.
     pub fn new(mut files: CsvFiles<W>, universe: Arc<Universe>) -> io::Result<CsvRecord<W>> {
-        writeln!(files.orders, "time,order,instrument,side,kind,tif,quantity,limit,trigger,reduce_only,oco")?;
+        writeln!(files.orders, "time,order,instrument,side,kind,tif,quantity,limit,trigger,trail,reduce_only,oco")?;
         writeln!(files.fills, "time,order,execution,instrument,side,price,quantity,liquidity,fee,fee_asset,realised")?;
         writeln!(files.denied, "time,instrument,side,code,allowed,found")?;
         writeln!(files.stops, "time,code,allowed,found")?;
@@ -68,7 +68,7 @@ impl<W: Write> Record for CsvRecord<W> {
         let price = |price: Option<Price>| price.map(|price| instrument.price_text(price)).unwrap_or_default();
         let written = writeln!(
             self.files.orders,
-            "{},{},{},{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{},{},{},{},{}",
             record.at,
             order.id,
             instrument.symbol,
@@ -78,6 +78,7 @@ impl<W: Write> Record for CsvRecord<W> {
             instrument.qty_text(order.qty),
             price(order.kind.limit()),
             price(order.kind.trigger()),
+            price(order.kind.distance().map(Price)),
             order.reduce_only,
             order.oco.map(|pair| pair.to_string()).unwrap_or_default(),
         );

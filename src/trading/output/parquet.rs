@@ -187,6 +187,7 @@ impl<W: Write + Send> ParquetRecord<W> {
             ("quantity", amount()),
             ("limit", maybe()),
             ("trigger", maybe()),
+            ("trail", maybe()),
         ];
         let fills = vec![
             time(),
@@ -242,6 +243,7 @@ impl<W: Write + Send> ParquetRecord<W> {
             Cell::Amount(instrument.base_amount(order.qty).map_err(too_large)?),
             Cell::MaybeAmount(price(order.kind.limit())?),
             Cell::MaybeAmount(price(order.kind.trigger())?),
+            Cell::MaybeAmount(price(order.kind.distance().map(Price))?),
         ])
     }
 

@@ -81,6 +81,7 @@ pub(super) fn worst_price(market: &Market, now: Time, side: Side, kind: OrderKin
     match kind {
         OrderKind::Limit { price, .. } | OrderKind::StopLimit { price, .. } => Some(higher(price)),
         OrderKind::Market => raised(market.reference(now, Side::Buy)?, collar_bps),
+        OrderKind::TrailingStop { .. } => raised(reference?, collar_bps),
         OrderKind::Stop { trigger } => raised(HalfTicks::of(higher(trigger)).ok()?, collar_bps),
     }
 }

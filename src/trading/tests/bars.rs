@@ -149,6 +149,22 @@ fn a_stop_limit_waits_for_its_limit_once_it_is_set_off() {
 }
 
 #[test]
+fn a_trailing_stop_follows_the_price_and_is_set_off_when_it_comes_back() {
+    let trail = |distance| OrderKind::TrailingStop { distance };
+    // O 100 → L 99.5 → H 103 → C 102: from 103 it comes back by one.
+    assert_eq!(in_bar("100,103,99.5,102,1000", Side::Sell, trail(100)), [(10_200, 10)], "a touch sets it off");
+    assert_eq!(in_bar("100,103,99.5,102.01,1000", Side::Sell, trail(100)), []);
+    // Closed down: O 100 → H 103 → L 99 → C 99.5.
+    assert_eq!(in_bar("100,103,99,99.5,1000", Side::Sell, trail(250)), [(10_050, 10)]);
+    assert_eq!(in_bar("100,103,99,99.5,1000", Side::Sell, trail(500)), []);
+    assert_eq!(in_bar("100,101,98,100.5,1000", Side::Buy, trail(200)), [(10_000, 10)], "a buyer's trails from above");
+    let rows = ["100,100,100,100,10000", "100,100,100,100,10000", "105,105,105,105,10000", "103,103,103,103,10000"];
+    let buy = (0, Intent::Submit(submit(Side::Buy, 10, OrderKind::Market)));
+    let (_, kept) = play(&file(|_| {}), &rows, vec![buy, (1, Intent::Submit(submit(Side::Sell, 10, trail(150))))]);
+    assert_eq!(fills(&kept), [(10_000, 10), (10_300, 10)], "it stood at 103.50, and the open was past it");
+}
+
+#[test]
 fn the_path_goes_to_the_far_side_first() {
     // Closed up: low before high. The bid at 99.50 fills before the ask could have; a stop at 100.50 after it.
     let rows = ["100,100,100,100,10000", "100,101,99,100.1,1000"];

@@ -194,6 +194,22 @@ fn stops_are_set_off_by_the_last_trade_and_take_what_is_shown_then() {
 }
 
 #[test]
+fn a_trailing_stop_follows_the_last_trade_and_never_back() {
+    let sell = Submit { kind: OrderKind::TrailingStop { distance: 3 }, tag: 2, ..Submit::market(AT, Side::Sell, Qty(2), 2) };
+    let q = |n: i64| quote(99, 50, 100, 50 + n);
+    let after = |trades: &[i64]| {
+        let mut events = vec![q(0), q(1), q(2), q(3)];
+        events.extend(trades.iter().map(|price| trade(*price, 1, Side::Buy)));
+        play(&file(|_| {}), &events, &[(0, buy(2, OrderKind::Market)), (2, sell)]).fills[1..].to_vec()
+    };
+    assert_eq!(after(&[100, 98]), []);
+    assert_eq!(after(&[100, 97]), [(99, 2, false)]);
+    assert_eq!(after(&[100, 110, 108]), []);
+    assert_eq!(after(&[100, 110, 107]), [(99, 2, false)]);
+    assert_eq!(after(&[110, 108, 109, 107]), [(99, 2, false)], "a lower trade does not lower it");
+}
+
+#[test]
 fn a_partial_fill_of_one_leg_of_a_pair_takes_as_much_from_the_other() {
     let sell = |kind, tag| Submit { kind, oco: Some(1), tag, ..Submit::market(AT, Side::Sell, Qty(10), tag) };
     let q = |n: i64| quote(99, 50, 100, 50 + n);

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use super::path::{self, Reached};
+use super::trail::Trail;
 use super::{Asked, Desk, OnTheWay, VenueError, is_pair};
 use crate::event::{Bar, Key};
 use crate::instrument::{InstrumentId, Liquidity};
@@ -45,6 +46,13 @@ struct Resting {
     matched_once: bool,
     /// In a bar that reaches both legs of a pair, the better one waits.
     held_back: bool,
+    trail: Trail,
+}
+
+impl Resting {
+    fn standing(&self) -> OrderKind {
+        self.trail.standing(self.order.kind)
+    }
 }
 
 /// A venue that matches against bars of any number of instruments.
@@ -94,10 +102,12 @@ impl BarVenue {
         let mut run = Match { bar, at, volume_left: Qty(bar.volume.0 / VOLUME_PART) };
         self.hold_back_better_legs(&run);
         self.open(&mut run, desk)?;
+        self.follow(at, bar.open);
         let corners = path::corners(bar);
         for step in corners.windows(2) {
             if let [from, to] = step {
                 self.walk(&mut run, *from, *to, desk)?;
+                self.follow(at, *to);
             }
         }
         self.expire(at, desk)?;
@@ -153,7 +163,15 @@ impl BarVenue {
         desk.tell(order.id, OrderEvent::Accepted)?;
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.resting.push(Resting { seq, order, left: order.qty, triggered: false, matched_once: false, held_back: false });
+        self.resting.push(Resting {
+            seq,
+            order,
+            left: order.qty,
+            triggered: false,
+            matched_once: false,
+            held_back: false,
+            trail: Trail::default(),
+        });
         Ok(())
     }
 
@@ -172,11 +190,11 @@ impl BarVenue {
     fn hold_back_better_legs(&mut self, run: &Match<'_>) {
         let worst_of = |resting: &Resting| {
             let mut from = run.bar.open;
-            if let Some(reached) = path::at_open(from, resting.order.side, resting.order.kind, resting.triggered) {
+            if let Some(reached) = path::at_open(from, resting.order.side, resting.standing(), resting.triggered) {
                 return Some(reached.price());
             }
             path::corners(run.bar).into_iter().find_map(|to| {
-                let reached = path::reached(from, to, resting.order.side, resting.order.kind, resting.triggered);
+                let reached = path::reached(from, to, resting.order.side, resting.standing(), resting.triggered);
                 from = to;
                 reached.map(Reached::price)
             })
@@ -201,6 +219,13 @@ impl BarVenue {
         }
     }
 
+    /// Trailing stops follow the price. Within one leg of the path it goes one way only, so it is enough to look at its end.
+    fn follow(&mut self, at: InstrumentId, price: Price) {
+        for resting in self.resting.iter_mut().filter(|resting| resting.order.instrument == at) {
+            resting.trail.follow(resting.order.side, resting.order.kind, price);
+        }
+    }
+
     /// What trades or is triggered at the open, by time of arrival.
     fn open(&mut self, run: &mut Match<'_>, desk: &mut dyn Desk) -> Result<(), VenueError> {
         let mut next = 0;
@@ -222,15 +247,15 @@ impl BarVenue {
     /// Matches one order at one price: a stop that it triggers trades there.
     fn match_at(&mut self, place: usize, price: Price, run: &mut Match<'_>, desk: &mut dyn Desk) -> Result<(), VenueError> {
         let resting = &mut self.resting[place];
-        let (order, is_new) = (resting.order, !resting.matched_once);
+        let (order, is_new, kind) = (resting.order, !resting.matched_once, resting.standing());
         if order.instrument != run.at {
             return Ok(());
         }
         resting.matched_once = true;
-        let mut reached = path::at_open(price, order.side, order.kind, resting.triggered);
+        let mut reached = path::at_open(price, order.side, kind, resting.triggered);
         if let Some(Reached::Trigger(_)) = reached {
             resting.triggered = true;
-            reached = path::at_open(price, order.side, order.kind, true);
+            reached = path::at_open(price, order.side, kind, true);
             desk.tell(order.id, OrderEvent::Triggered)?;
         }
         match (reached, order.kind) {
@@ -256,13 +281,13 @@ impl BarVenue {
                 .enumerate()
                 .filter(|(_, resting)| resting.order.instrument == run.at && !resting.held_back && !passed.contains(&resting.order.id))
                 .filter_map(|(place, resting)| {
-                    let reached = path::reached(from, to, resting.order.side, resting.order.kind, resting.triggered)?;
+                    let reached = path::reached(from, to, resting.order.side, resting.standing(), resting.triggered)?;
                     Some((path::distance(from, reached.price()), place, reached))
                 })
                 .min_by_key(|(distance, place, _)| (*distance, *place));
             let Some((_, place, reached)) = next else { return Ok(()) };
             from = reached.price();
-            let order = self.resting[place].order;
+            let (order, standing) = (self.resting[place].order, self.resting[place].standing());
             match reached {
                 Reached::Limit(price) => {
                     self.trade(place, price, Liquidity::Maker, run, desk)?;
@@ -271,7 +296,7 @@ impl BarVenue {
                 Reached::Trigger(price) => {
                     self.resting[place].triggered = true;
                     desk.tell(order.id, OrderEvent::Triggered)?;
-                    if let OrderKind::Stop { .. } = order.kind {
+                    if let OrderKind::Stop { .. } = standing {
                         self.trade(place, self.slipped(order.side, price), Liquidity::Taker, run, desk)?;
                     }
                 }

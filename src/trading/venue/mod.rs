@@ -7,6 +7,7 @@ mod latency;
 mod path;
 mod queue;
 mod ticks;
+mod trail;
 
 pub use bars::{BarFill, BarVenue, BarVenueRules};
 pub use latency::{Delay, Latency};

@@ -57,7 +57,9 @@ pub(super) fn at_open(open: Price, side: Side, kind: OrderKind, triggered: bool)
         Side::Sell => open <= trigger,
     };
     match (kind, triggered) {
-        (OrderKind::Market, _) | (OrderKind::Stop { .. }, true) => Some(Reached::Limit(open)),
+        (OrderKind::Market, _) | (OrderKind::Stop { .. } | OrderKind::TrailingStop { .. }, true) => Some(Reached::Limit(open)),
+        // It follows from here on.
+        (OrderKind::TrailingStop { .. }, false) => None,
         (OrderKind::Stop { trigger } | OrderKind::StopLimit { trigger, .. }, false) => gapped(trigger).then_some(Reached::Trigger(open)),
         (OrderKind::Limit { price, .. } | OrderKind::StopLimit { price, .. }, _) => {
             let better = match side {

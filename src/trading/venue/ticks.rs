@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::queue::Shown;
+use super::trail::Trail;
 use super::{Asked, Desk, OnTheWay, VenueError, is_pair};
 use crate::account::BookState;
 use crate::event::{Key, MarketEvent, Quote, Trade};
@@ -21,6 +22,7 @@ struct Resting {
     triggered: bool,
     /// What others have in front of it; none until its level is shown.
     ahead: Option<Qty>,
+    trail: Trail,
 }
 
 impl Resting {
@@ -28,7 +30,7 @@ impl Resting {
     fn price(&self) -> Option<Price> {
         match (self.order.kind, self.triggered) {
             (OrderKind::Limit { price, .. }, _) | (OrderKind::StopLimit { price, .. }, true) => Some(price),
-            (OrderKind::StopLimit { .. }, false) | (OrderKind::Market | OrderKind::Stop { .. }, _) => None,
+            (OrderKind::StopLimit { .. }, false) | (OrderKind::Market | OrderKind::Stop { .. } | OrderKind::TrailingStop { .. }, _) => None,
         }
     }
 }
@@ -104,10 +106,10 @@ impl TickVenue {
             return desk.tell(order.id, OrderEvent::Rejected(Refusal::WouldTake));
         }
         desk.tell(order.id, OrderEvent::Accepted)?;
-        self.resting.push(Resting { order, left: order.qty, triggered: false, ahead: None });
+        self.resting.push(Resting { order, left: order.qty, triggered: false, ahead: None, trail: Trail::default() });
         match order.kind {
             OrderKind::Market | OrderKind::Limit { .. } => self.meet(order.id, desk),
-            OrderKind::Stop { .. } | OrderKind::StopLimit { .. } => Ok(()),
+            OrderKind::Stop { .. } | OrderKind::StopLimit { .. } | OrderKind::TrailingStop { .. } => Ok(()),
         }
     }
 
@@ -226,13 +228,18 @@ impl TickVenue {
                 Side::Buy => last >= trigger,
                 Side::Sell => last <= trigger,
             };
-            resting.order.instrument == at && !resting.triggered && resting.order.kind.trigger().is_some_and(touched)
+            resting.order.instrument == at
+                && !resting.triggered
+                && resting.trail.standing(resting.order.kind).trigger().is_some_and(touched)
         };
         while let Some(place) = self.resting.iter().position(reached) {
             self.resting[place].triggered = true;
             let id = self.resting[place].order.id;
             desk.tell(id, OrderEvent::Triggered)?;
             self.meet(id, desk)?;
+        }
+        for resting in self.resting.iter_mut().filter(|resting| resting.order.instrument == at) {
+            resting.trail.follow(resting.order.side, resting.order.kind, last);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
         // A stop-limit is judged by the market of when it is set off.
         let against = match ask.order.kind {
             OrderKind::StopLimit { trigger, .. } => Some(HalfTicks::of(trigger)?),
-            OrderKind::Market | OrderKind::Limit { .. } | OrderKind::Stop { .. } => ask.reference,
+            OrderKind::Market | OrderKind::Limit { .. } | OrderKind::Stop { .. } | OrderKind::TrailingStop { .. } => ask.reference,
         };
         match against.filter(|against| against.0 > 0) {
             Some(against) => within(i128::from(price.0) * 2, i128::from(against.0), i128::from(collar), ask.order.side)?,

@@ -15,6 +15,9 @@ pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
             return invalid("prices above zero and up to the instrument's greatest", "another");
         }
     }
+    if order.kind.distance().is_some_and(|distance| distance <= 0 || distance > instrument.max_price.0) {
+        return invalid("a distance above zero and up to the instrument's greatest price", "another");
+    }
     if order.contradiction().is_some() {
         return invalid("a post-only or stop order that waits", "IOC or FOK");
     }

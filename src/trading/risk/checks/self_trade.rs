@@ -23,7 +23,7 @@ fn could_meet(ask: &Ask<'_>, own: &Tracked) -> bool {
     }
     let Some(resting) = resting(other, own.triggered) else { return false };
     match (ask.order.kind, ask.order.side) {
-        (OrderKind::Stop { .. } | OrderKind::StopLimit { .. }, _) => false,
+        (OrderKind::Stop { .. } | OrderKind::StopLimit { .. } | OrderKind::TrailingStop { .. }, _) => false,
         (OrderKind::Limit { price, .. }, Side::Buy) => price >= resting,
         (OrderKind::Limit { price, .. }, Side::Sell) => price <= resting,
         (OrderKind::Market, Side::Buy) => ask.worst.is_none_or(|worst| worst >= resting),
@@ -39,6 +39,6 @@ fn resting(order: &Order, triggered: bool) -> Option<crate::number::Price> {
     match order.kind {
         OrderKind::Limit { price, .. } => Some(price),
         OrderKind::StopLimit { price, .. } if triggered => Some(price),
-        OrderKind::StopLimit { .. } | OrderKind::Market | OrderKind::Stop { .. } => None,
+        OrderKind::StopLimit { .. } | OrderKind::Market | OrderKind::Stop { .. } | OrderKind::TrailingStop { .. } => None,
     }
 }

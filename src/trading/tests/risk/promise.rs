@@ -29,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(OrderKind::Market),
         (price.clone(), any::<bool>()).prop_map(|(price, post_only)| OrderKind::Limit { price: Price(price), post_only }),
         price.clone().prop_map(|trigger| OrderKind::Stop { trigger: Price(trigger) }),
+        (0_i64..900).prop_map(|distance| OrderKind::TrailingStop { distance }),
         (price.clone(), price.clone()).prop_map(|(trigger, price)| OrderKind::StopLimit { trigger: Price(trigger), price: Price(price) }),
     ];
     let size = prop_oneof![
