@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::desk::BacktestDesk;
 use super::hash::ResultHash;
 use super::record::{Denied, OrderRecord, Record, Stop};
+use super::series::Series;
 use super::tally::Tally;
 use crate::account::{Account, MarkOutcome};
 use crate::event::{Class, Key, MarketEvent, MarketStatus, Stamped};
@@ -14,7 +15,7 @@ use crate::number::{Money, Overflow, Price, Qty};
 use crate::order::{ClientId, Order, OrderEvent, Side, StrategyTag};
 use crate::risk::{Checked, Code, Denial, Guard, LatchStore, State, Trip};
 use crate::strategy::{Seen, Strategy, View};
-use crate::time::{NS_PER_DAY, Time};
+use crate::time::Time;
 use crate::venue::{BarFill, BarVenue, BarVenueRules, Latency, TickVenue, VenueError};
 
 /// What becomes of positions at the end of the data.
@@ -106,16 +107,6 @@ pub struct Engine<S, L, R> {
     series: Series,
 }
 
-/// The equity series as far as it is not written: a point is written once the next one begins, so that the last one holds the sale at
-/// the end.
-#[derive(Clone, Copy, Debug, Default)]
-struct Series {
-    /// The first point, until it is written.
-    starting: Option<Money>,
-    /// The span of time that the last point stands for, and the point.
-    open: Option<(i64, Time, Money)>,
-}
-
 impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
     /// Puts a run together. Recorded instruments trade until their data says otherwise.
     ///
@@ -155,7 +146,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             timers: BTreeSet::new(),
             last_key: None,
             last_close: vec![None; ids.len()],
-            series: Series { starting, open: None },
+            series: Series::new(starting),
         })
     }
 
@@ -198,7 +189,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
         self.after_trip(now, tripped);
         self.exit(now, stamped.instrument);
-        self.point(stamped);
+        if let Some(equity) = self.account.equity() {
+            self.series.point(stamped, equity, &mut self.record);
+        }
         self.show(&Seen::Market(stamped), now)?;
         self.show_words(now)?;
         if let MarketEvent::Bar(bar) = &stamped.event {
@@ -341,36 +334,6 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         Ok(())
     }
 
-    /// The equity series: daily and longer bars give a point each, anything shorter one a UTC day.
-    fn point(&mut self, stamped: &Stamped<'_>) {
-        let (now, Some(equity)) = (stamped.key.time, self.account.equity()) else { return };
-        let daily = match &stamped.event {
-            MarketEvent::Bar(bar) => now.since(bar.opens) >= NS_PER_DAY,
-            MarketEvent::Status(_) => return,
-            MarketEvent::Disconnect | MarketEvent::Snapshot(_) | MarketEvent::Delta(_) | MarketEvent::Quote(_) | MarketEvent::Trade(_) => {
-                false
-            }
-        };
-        if let Some(cash) = self.series.starting.take() {
-            let opened = match &stamped.event {
-                MarketEvent::Bar(bar) => bar.opens,
-                MarketEvent::Status(_)
-                | MarketEvent::Disconnect
-                | MarketEvent::Snapshot(_)
-                | MarketEvent::Delta(_)
-                | MarketEvent::Quote(_)
-                | MarketEvent::Trade(_) => now,
-            };
-            self.record.equity(opened, cash);
-        }
-        // The close of a bar at midnight belongs to the day that it ends.
-        let span = if daily { now.0 } else { Time(now.0.saturating_sub(1)).utc_day() };
-        if let Some((_, at, last)) = self.series.open.filter(|(open, ..)| *open != span) {
-            self.record.equity(at, last);
-        }
-        self.series.open = Some((span, now, equity));
-    }
-
     fn show(&mut self, seen: &Seen<'_>, now: Time) -> Result<(), EngineError> {
         let mut intents = std::mem::take(&mut self.intents);
         self.strategy.on_event(seen, &View::new(&self.account, self.tag, now), &mut intents);
@@ -457,8 +420,8 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             if self.settings.liquidate == Liquidate::LastClose {
                 left = self.sell_all(last.time)?;
             }
-            if let (Some((_, at, _)), Some(equity)) = (self.series.open.take(), self.account.equity()) {
-                self.record.equity(at, equity);
+            if let Some(equity) = self.account.equity() {
+                self.series.end(equity, &mut self.record);
             }
         }
         let outcome = Outcome {

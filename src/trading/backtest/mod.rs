@@ -6,6 +6,7 @@ mod hash;
 mod judged;
 mod record;
 mod run;
+mod series;
 mod sweep;
 mod tally;
 
