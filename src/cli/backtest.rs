@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 use reeve_trading::backtest::{self, Axis, EquitySeries, Judged, Outcome, RunError, Sweep};
 use reeve_trading::input::{BarFormat, CsvBars, Frames, JsonLines, Merge, Source, StampedAt, TradeBars};
 use reeve_trading::instrument::{InstrumentId, Universe};
@@ -103,11 +104,13 @@ impl Backtest {
         let universe = Arc::new(file.universe().map_err(|error| unusable(&error))?);
         file.limits(&universe).and(file.settings()).map_err(|error| unusable(&error))?;
         file.build(&universe).map_err(|error| unusable(&error))?;
-        let opened = self.open_data(&file, &universe)?;
+        let bar = self.progress(&universe);
+        let opened = self.open_data(&file, &universe, &bar)?;
         let files = (self.open_record(&universe)?, self.open_parquet(&universe)?);
         let record = (files, (EquitySeries::default(), ChartData::new(&universe)));
         let (sources, digests): (Vec<_>, Vec<_>) = opened.into_iter().map(|opened| (opened.source, (opened.name, opened.digest))).unzip();
         let (outcome, ((csv, parquet), (series, charts))) = backtest::run(&file, Merge::new(sources), record).map_err(of_run)?;
+        bar.finish_and_clear();
         csv.finish().map_err(Failure::writing(self.out.display()))?;
         parquet.finish().map_err(|error| Failure::unusable(format!("writing {}: {error}", self.out.display())))?;
         let provenance = Provenance {
@@ -130,7 +133,7 @@ impl Backtest {
         // A pipe has given what it had.
         let again = self.data.iter().all(|argument| of_instrument(argument, universe).is_ok_and(|(_, path)| path.is_file()));
         let open = || {
-            let opened = again.then(|| self.open_data(file, universe)).transpose();
+            let opened = again.then(|| self.open_data(file, universe, &ProgressBar::hidden())).transpose();
             let opened = opened.map_err(|failure| RunError::Reopen(format!("{failure:?}")))?;
             Ok(opened.map(|opened| Merge::new(opened.into_iter().map(|opened| opened.source).collect())))
         };
@@ -140,13 +143,28 @@ impl Backtest {
     fn swept(&self, file: &StrategyFile, universe: &Universe) -> Result<Sweep, Failure> {
         let jobs = self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
         let open = || {
-            let opened = self.open_data(file, universe).map_err(|failure| RunError::Reopen(format!("{failure:?}")))?;
+            let opened =
+                self.open_data(file, universe, &ProgressBar::hidden()).map_err(|failure| RunError::Reopen(format!("{failure:?}")))?;
             Ok(Merge::new(opened.into_iter().map(|opened| opened.source).collect()))
         };
         backtest::sweep(file, &self.sweep, jobs, open).map_err(of_run)
     }
 
-    fn open_data(&self, file: &StrategyFile, universe: &Universe) -> Result<Vec<Opened>, Failure> {
+    /// A bar over the bytes of the data, on a terminal; a pipe does not say how much is to come.
+    fn progress(&self, universe: &Universe) -> ProgressBar {
+        let length = |argument: &String| {
+            let (_, path) = of_instrument(argument, universe).ok()?;
+            fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
+        };
+        let total: Option<u64> = self.data.iter().map(length).sum();
+        let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} to go").ok();
+        match (total, style) {
+            (Some(total), Some(style)) => ProgressBar::new(total).with_style(style),
+            (_, _) => ProgressBar::hidden(),
+        }
+    }
+
+    fn open_data(&self, file: &StrategyFile, universe: &Universe, bar: &ProgressBar) -> Result<Vec<Opened>, Failure> {
         let mut opened = Vec::new();
         let mut named: Vec<InstrumentId> = Vec::new();
         for (argument, place) in self.data.iter().zip(0..) {
@@ -155,7 +173,7 @@ impl Backtest {
                 return Err(Failure::unusable(format!("--data {argument}: {} has a file already", universe.get(at).symbol)));
             }
             named.push(at);
-            let (reader, digest) = Digesting::new(File::open(path).map_err(Failure::reading(path.display()))?);
+            let (reader, digest) = Digesting::new(bar.wrap_read(File::open(path).map_err(Failure::reading(path.display()))?));
             let (input, shown) = (BufReader::with_capacity(READ_BYTES, reader), path.display().to_string());
             let instrument = universe.get(at).clone();
             let source: Box<dyn Source> = match (self.format, self.ts) {
