@@ -198,7 +198,9 @@ fn provenance(page: &mut String, result: &RunResult) {
     page.push_str("<h2>Made from</h2>\n<table>\n");
     let files = std::iter::once(&result.provenance.strategy).chain(&result.provenance.data);
     let files = files.map(|file| (file.name.as_str(), file.sha256.as_str()));
-    for (name, digest) in files.chain([("program", result.provenance.binary.as_str()), ("orders and fills", result.hash.as_str())]) {
+    for (name, digest) in files
+        .chain([("program", result.provenance.binary.as_deref().unwrap_or("a debug build")), ("orders and fills", result.hash.as_str())])
+    {
         let _ = writeln!(page, "<tr><td>{}</td><td><code>{}</code></td></tr>", escaped(name), escaped(digest));
     }
     page.push_str("</table>\n</html>\n");

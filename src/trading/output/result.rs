@@ -25,8 +25,8 @@ pub struct Provenance {
     pub strategy: FileDigest,
     /// The data.
     pub data: Vec<FileDigest>,
-    /// The program.
-    pub binary: String,
+    /// SHA-256 of the program; none for a debug build, whose results are no evidence.
+    pub binary: Option<String>,
 }
 
 /// What a reader of the result has to know before its figures.
@@ -76,7 +76,11 @@ pub struct RunResult {
 impl RunResult {
     /// The document of an outcome.
     pub fn new(name: &str, starting_cash: Money, universe: &Universe, outcome: Outcome, provenance: Provenance) -> RunResult {
-        let warnings = warnings(universe, &outcome);
+        let mut warnings = warnings(universe, &outcome);
+        if provenance.binary.is_none() {
+            let text = "a debug build made it, whose digest was not taken; no gate accepts it".to_owned();
+            warnings.push(Warning { code: "DEBUG", text });
+        }
         let state = match outcome.state {
             State::Active => "active".to_owned(),
             State::Reducing(code) => format!("reducing: {code}"),
@@ -89,7 +93,7 @@ impl RunResult {
             cash: outcome.cash,
             currency: universe.asset_name(Universe::REPORTING).to_owned(),
             hash: outcome.hash,
-            promotable: outcome.promotable,
+            promotable: outcome.promotable && provenance.binary.is_some(),
             state,
             warnings,
             tally: outcome.tally,
@@ -149,11 +153,11 @@ mod tests {
             left: vec![(crate::instrument::InstrumentId(0), Qty(15), "DUST".to_owned())],
         };
         let provenance =
-            Provenance { strategy: FileDigest { name: "s".to_owned(), sha256: "1".to_owned() }, data: Vec::new(), binary: "2".to_owned() };
+            Provenance { strategy: FileDigest { name: "s".to_owned(), sha256: "1".to_owned() }, data: Vec::new(), binary: None };
         let document = serde_json::to_value(RunResult::new("s", Money::whole(9), &universe, outcome, provenance)).unwrap();
         let codes: Vec<_> =
             document["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(codes, ["OPTIMISTIC", "GAPS", "LEFT"]);
+        assert_eq!(codes, ["OPTIMISTIC", "GAPS", "LEFT", "DEBUG"]);
         assert!(document["warnings"][2]["text"].as_str().unwrap().starts_with("1.5 X could not be sold"));
         assert_eq!((&document["equity"], &document["state"]), (&serde_json::json!("7"), &serde_json::json!("halted: DRAWDOWN")));
     }

@@ -15,7 +15,7 @@ fn page(fill: &str, name: &str) -> String {
     let (outcome, (series, charts)) = run(&file, packaged_bars("GOOG", &file, "1d"), record).unwrap();
     let judged = judge(&file, &outcome, &series.points, 7, || Ok(Some(packaged_bars("GOOG", &file, "1d")))).unwrap();
     let digest = FileDigest { name: "bars.csv".to_owned(), sha256: "00ff".to_owned() };
-    let provenance = Provenance { strategy: digest.clone(), data: vec![digest], binary: "aa".to_owned() };
+    let provenance = Provenance { strategy: digest.clone(), data: vec![digest], binary: Some("aa".to_owned()) };
     let mut result = RunResult::new(&file.name, file.cash, &universe, outcome, provenance);
     result.judged = Some(judged);
     html(&result, &charts, &universe).unwrap()

@@ -7,11 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reeve_trading::input::{BarColumns, BarFormat, CsvBars, StampedAt};
+use reeve_trading::output::sha256_hex;
 use reeve_trading::spec::StrategyFile;
 use serde_json::{Value, json};
 
-/// The package whose test folder holds the bars, and the SHA-256 of each file.
+/// The package whose test folder holds the bars.
 const PACKAGE: &str = "backtesting==0.6.6";
+
+/// Its files, and the SHA-256 of each: what is stated of their results is stated of these bytes.
+const FILES: [(&str, &str); 3] = [
+    ("BTCUSD.csv", "ff253d97891080e5226f99d8a8f334621cecf33c5e1d8e5278cb5728024552d9"),
+    ("EURUSD.csv", "81e977905a006cc8fbc034ebdb83c999a8ed6ba00191dc7ea5ef5b386fb74a82"),
+    ("GOOG.csv", "60e961a567490b157f71888df9e6afb36190a34a40a6286aa38988e2343f1b1a"),
+];
 
 fn cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -27,7 +35,9 @@ pub fn packaged(name: &str) -> PathBuf {
     if !file.exists() {
         fetch(&place);
     }
-    assert!(file.exists(), "{} is not in the package", file.display());
+    let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let stated = FILES.iter().find(|(known, _)| *known == name).expect("a file whose digest is known").1;
+    assert_eq!(sha256_hex(&bytes), stated, "{} is not the stated file; remove {}", file.display(), place.display());
     file
 }
 
