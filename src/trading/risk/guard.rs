@@ -132,7 +132,12 @@ impl<L: LatchStore> Guard<L> {
             self.thresholds = Thresholds::at(&self.limits, &self.latches, account.equity())?;
         }
         let mut order = self.order(submit);
-        let (asked, whole) = size::quantity(&self.ask(account, now, submit, &order, position, false), submit.size)?;
+        let (asked, whole) = match submit.size {
+            Size::Lots(qty) => (qty, qty),
+            size @ (Size::Fraction(_) | Size::RiskAtStop(_) | Size::VolatilityTarget { .. } | Size::Kelly { .. }) => {
+                size::quantity(&self.ask(account, now, submit, &order, position, false), size)?
+            }
+        };
         if whole == Qty::ZERO && !matches!(submit.size, Size::Lots(_)) {
             return Err(size::nothing_left(asked));
         }

@@ -32,7 +32,9 @@ impl Window {
 
     /// Whether the limit is reached: one more would pass it.
     pub(super) fn is_full(&self, now: Time) -> bool {
-        self.count(now) >= u64::from(self.limit.count)
+        // No more than the limit are kept, so it is reached exactly when the oldest of as many is inside.
+        let window_ns = self.limit.window_ms.saturating_mul(NS_PER_MS);
+        self.times.len() >= self.limit.count as usize && self.times.front().is_some_and(|oldest| now.since(*oldest) < window_ns)
     }
 
     pub(super) fn push(&mut self, now: Time) {
