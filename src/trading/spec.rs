@@ -15,6 +15,28 @@ use crate::time::NS_PER_MS;
 use crate::venue::{BarFill, BarVenueRules, Delay, Latency};
 
 /// A strategy file.
+///
+/// ```yaml
+/// name: crosses
+/// currency: USD
+/// cash: 100000
+/// strategy:
+///   smaCross: {instrument: GOOG, fast: 10, slow: 20, qty: 10}
+/// instruments:
+/// - symbol: GOOG
+///   base: GOOG
+///   quote: USD
+///   tickSize: 0.01
+///   lotSize: 1
+///   maxQty: 1000000
+///   maxPrice: 100000
+///   fees: {maker: 0.001, taker: 0.001}
+/// limits:
+///   instruments:
+///     GOOG: {maxOrderQty: 10, maxPosition: 10}
+/// data: {interval: 1d, sessions: true}
+/// backtest: {barFill: next_open}
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StrategyFile {
