@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod artifact;
+mod backtest;
 mod cluster;
 mod completion;
 mod crds;

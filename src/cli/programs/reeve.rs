@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::backtest::Backtest;
 use crate::completion::Completion;
 use crate::crds::Crds;
 use crate::exit;
@@ -31,6 +32,8 @@ enum Command {
     Tools(Tools),
     /// Verifies, shows and exports the journal
     Journal(JournalCommand),
+    /// Runs a strategy against recorded markets
+    Backtest(Backtest),
     /// Prints the CustomResourceDefinitions, or brings a cluster's up to date
     Crds(Crds),
     /// Writes what is generated in this repository
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Tools(tools) => tools.run(),
         Command::Operator(operator) => operator.run(),
         Command::Journal(journal) => exit::block_on(journal.run()),
+        Command::Backtest(backtest) => backtest.run(),
         Command::Crds(crds) => crds.run(),
         Command::Generate(generate) => generate.run(),
         Command::Completion(completion) => completion.run(Reeve::command(), "reeve"),

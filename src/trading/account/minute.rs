@@ -1,0 +1,90 @@
+//! The last minute of an instrument, in seconds: mids, and our own fills by side.
+
+use crate::number::{HalfTicks, Price, Qty};
+use crate::order::Side;
+use crate::time::{NS_PER_SECOND, Time};
+
+const SECONDS: usize = 60;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    /// Which second since 1970 it is; an older one in its place is out of the window.
+    number: i64,
+    mid: Option<HalfTicks>,
+    bought: Traded,
+    sold: Traded,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Traded {
+    lots: i128,
+    /// Σ price × quantity, half ticks × lots.
+    sum: i128,
+}
+
+/// A rolling minute in fixed memory.
+///
+/// The last mid of each second counts once: a burst of quotes weighs no more than a quiet second.
+#[derive(Clone, Debug)]
+pub(crate) struct Minute {
+    seconds: Box<[Second; SECONDS]>,
+    /// The second of the last fill: most of the time there is none in the window, and nothing to be summed.
+    last_fill: i64,
+}
+
+impl Default for Minute {
+    fn default() -> Minute {
+        Minute { seconds: Box::new([Second { number: i64::MIN, ..Second::default() }; SECONDS]), last_fill: i64::MIN }
+    }
+}
+
+impl Minute {
+    fn second(&mut self, now: Time) -> &mut Second {
+        let number = now.0.div_euclid(NS_PER_SECOND);
+        let place = number.rem_euclid(SECONDS as i64) as usize;
+        let second = &mut self.seconds[place];
+        if second.number != number {
+            *second = Second { number, ..Second::default() };
+        }
+        second
+    }
+
+    pub(super) fn see_mid(&mut self, now: Time, mid: HalfTicks) {
+        self.second(now).mid = Some(mid);
+    }
+
+    pub(super) fn see_fill(&mut self, now: Time, side: Side, price: Price, qty: Qty) {
+        self.last_fill = now.0.div_euclid(NS_PER_SECOND);
+        let second = self.second(now);
+        let traded = match side {
+            Side::Buy => &mut second.bought,
+            Side::Sell => &mut second.sold,
+        };
+        traded.lots += i128::from(qty.0);
+        traded.sum += i128::from(price.0) * 2 * i128::from(qty.0);
+    }
+
+    fn window(&self, now: Time) -> impl Iterator<Item = &Second> {
+        let number = now.0.div_euclid(NS_PER_SECOND);
+        self.seconds.iter().filter(move |second| second.number > number - SECONDS as i64 && second.number <= number)
+    }
+
+    /// Sum and count of the mids.
+    pub(crate) fn mids(&self, now: Time) -> (i128, i128) {
+        self.window(now).filter_map(|second| second.mid).fold((0, 0), |(sum, count), mid| (sum + i128::from(mid.0), count + 1))
+    }
+
+    /// Σ price × quantity in half ticks, and quantity, of our fills on a side.
+    pub(crate) fn fills(&self, now: Time, side: Side) -> (i128, i128) {
+        if self.last_fill <= now.0.div_euclid(NS_PER_SECOND).saturating_sub(SECONDS as i64) {
+            return (0, 0);
+        }
+        self.window(now).fold((0, 0), |(sum, lots), second| {
+            let traded = match side {
+                Side::Buy => &second.bought,
+                Side::Sell => &second.sold,
+            };
+            (sum + traded.sum, lots + traded.lots)
+        })
+    }
+}

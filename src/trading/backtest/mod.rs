@@ -1,0 +1,19 @@
+//! A strategy against recorded markets, with the same guard, account and orders as anywhere else.
+
+mod desk;
+mod engine;
+mod hash;
+mod judged;
+mod record;
+mod run;
+mod series;
+mod sweep;
+mod tally;
+
+pub use engine::{Engine, EngineError, Liquidate, Outcome, Settings};
+pub use hash::ResultHash;
+pub use judged::{Judged, judge, years_of};
+pub use record::{Denied, EquitySeries, FillRecord, Keep, OrderRecord, Record, Stop};
+pub use run::{Prepared, RunError, drive, prepare, run};
+pub use sweep::{Axis, Fold, MOST_TRIALS, Sweep, Trial, sweep};
+pub use tally::Tally;

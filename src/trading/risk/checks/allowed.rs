@@ -1,0 +1,8 @@
+//! Row 30: only instruments that the limits name.
+
+use crate::risk::Denial;
+use crate::risk::ask::Ask;
+
+pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
+    ask.limits_of().map(|_| ())
+}
