@@ -72,6 +72,7 @@ fn the_core_is_pure() {
 fn data_flows_downward_only() {
     let below = [
         ("api", &["reeve-core", "reeve-store", "reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"][..]),
+        ("trading", &["reeve-api", "reeve-core", "reeve-store", "reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"]),
         ("core", &["reeve-store", "reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"]),
         ("store", &["reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"]),
         ("gateway", &["reeve-store", "reeve-tools", "reeve-operator", "reeve-cli"]),
