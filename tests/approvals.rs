@@ -2,7 +2,7 @@
 
 use reeve_api::{AgentRun, Approval, ApprovalPhase, Goal};
 use reeve_core::journal::{Event, Observation};
-use reeve_tests::{FakeModel, Start, Turn, World, call, finish, one_line_written};
+use reeve_tests::{FakeModel, Start, Turn, World, call, ci_written, finish, one_line_written};
 use serde_json::{Value, json};
 
 /// A Goal whose work is one line, done without a planner.
@@ -398,12 +398,7 @@ async fn no_vote_counts_after_the_binding_was_deleted_and_restored() {
 #[tokio::test]
 async fn a_protected_path_is_written_when_a_person_approves_it() {
     World::scenario("protected", async |world| {
-        let model = FakeModel::playing([
-            call("fs.write", json!({"path": ".github/workflows/ci.yaml", "content": "on: push\n"})),
-            call("git.commit", json!({"message": "CI"})),
-            finish("Done."),
-        ])
-        .await;
+        let model = FakeModel::playing(ci_written()).await;
         world.agents_ask(&model).await;
         let _operator = world.operator().await;
         world.run("ci", json!({})).await;

@@ -2,7 +2,7 @@
 
 use reeve_api::{Approval, ApprovalPhase};
 use reeve_core::journal::Event;
-use reeve_tests::{FakeModel, World, call, finish, one_line_written};
+use reeve_tests::{FakeModel, World, ci_written, one_line_written};
 use serde_json::json;
 
 /// Drives a Goal's merge through the points, an operator for each. Somebody approves as soon as it is asked for; nobody a second time.
@@ -108,12 +108,7 @@ async fn killed_around_the_merge_it_is_merged_once() {
 #[tokio::test]
 async fn killed_around_an_approved_call_that_spends_it_is_made_once_and_the_budget_is_right() {
     World::scenario("crash-call", async |world| {
-        let model = FakeModel::playing([
-            call("fs.write", json!({"path": ".github/workflows/ci.yaml", "content": "on: push\n"})),
-            call("git.commit", json!({"message": "CI"})),
-            finish("Done."),
-        ])
-        .await;
+        let model = FakeModel::playing(ci_written()).await;
         world.agents_ask(&model).await;
         let operator = world.operator().await;
         world.budget("default", json!({"tokens": 10_000_000, "toolCalls": 100})).await;

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 pub use cluster::{Cluster, OPERATOR, deadline, reeve, repository, run_to_end, sandbox_image};
 pub use gates::{OwnAdmission, budget};
 pub use journal::Rows;
-pub use model::{FakeModel, Gate, Turn, call, calls, finish, one_line_written, says, status};
+pub use model::{FakeModel, Gate, Turn, call, calls, ci_written, finish, one_line_written, says, status};
 pub use operator::{Operator, Start};
 pub use outcome::{Ended, Until};
 pub use person::{Person, yaml, yaml_all};

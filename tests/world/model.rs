@@ -140,6 +140,15 @@ pub fn one_line_written() -> [Turn; 3] {
     ]
 }
 
+/// Answers that write a protected file, commit it and end the task: policy wants a person for the first.
+pub fn ci_written() -> [Turn; 3] {
+    [
+        call("fs.write", json!({"path": ".github/workflows/ci.yaml", "content": "on: push\n"})),
+        call("git.commit", json!({"message": "CI"})),
+        finish("Done."),
+    ]
+}
+
 /// An answer without a tool call.
 pub fn says(text: &str) -> Turn {
     Turn::message(json!({"role": "assistant", "content": text}), "stop")

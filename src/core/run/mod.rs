@@ -19,6 +19,7 @@ mod reason;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unasked;
 mod validate;
 mod words;
 

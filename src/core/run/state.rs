@@ -13,7 +13,7 @@ use crate::journal::{
     Verdict, WorkspaceLoaded,
 };
 use crate::limits;
-use crate::model::{Arguments, Message, ModelFailure, ModelResponse, ToolCall, Usage};
+use crate::model::{Message, ModelFailure, ModelResponse, ToolCall, Usage};
 use crate::tool::{Role, ToolName, wire};
 
 /// Where the sandbox stands.
@@ -334,37 +334,7 @@ impl RunState {
         }
     }
 
-    /// A merge asks no model: it is its only step.
-    fn merge(&mut self) {
-        let Some(proposal) = self.started.as_ref().and_then(|started| started.spec.merge.clone()) else { return };
-        let arguments = serde_json::json!({
-            "base": proposal.base_commit, "head": proposal.head_commit,
-            "patch": proposal.patch.digest, "bundle": proposal.bundle.digest,
-        });
-        self.own_call("merge".to_owned(), ToolName::Merge, arguments);
-    }
-
-    /// An acceptance run asks no model: its commands are its steps.
-    fn next_command(&mut self) {
-        let Some(command) = self.started.as_ref().and_then(|started| started.spec.commands.get(self.step as usize)) else { return };
-        let arguments = serde_json::json!({ "argv": command.argv, "timeout_seconds": command.timeout_seconds });
-        self.own_call(format!("command-{}", self.step + 1), ToolName::TestsRun, arguments);
-    }
-
-    /// A step whose call no model asked for.
-    fn own_call(&mut self, id: String, tool: ToolName, arguments: serde_json::Value) {
-        self.step += 1;
-        self.pending.push_back(PendingCall {
-            index: 0,
-            key: self.key(self.step, 0),
-            call: ToolCall { id, name: tool.as_str().to_owned(), arguments: Arguments::Json(arguments) },
-            stage: CallStage::Wanted,
-            approval: None,
-        });
-        self.begin_step();
-    }
-
-    fn begin_step(&mut self) {
+    pub(super) fn begin_step(&mut self) {
         self.to_reflect = true;
         self.tally = Tally::default();
         if self.steps.len() == limits::STATUS_STEPS {
