@@ -285,9 +285,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
     }
 
-    /// Cancels all that opens, in the event that stopped trading.
+    /// Cancels all that opens, in the event that stopped trading, whatever stopped it.
     fn after_trip(&mut self, now: Time, tripped: bool) {
-        if tripped {
+        if self.guard.take_stopped() || tripped {
             let ids: Vec<ClientId> = self.guard.opening_orders(&self.account).collect();
             for id in ids {
                 self.cancel(now, id);
@@ -382,6 +382,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             }
         }
         self.passed = passed;
+        self.after_trip(now, false);
         let denial = admitted.err()?;
         *self.tally.denied.entry(denial.code).or_default() += 1;
         self.record.denied(&Denied { at: now, instrument: submit.instrument, side: submit.side, denial });

@@ -13,7 +13,7 @@ use reeve_trading::instrument::{InstrumentId, Liquidity};
 use reeve_trading::intent::{Intent, Size, Submit};
 use reeve_trading::number::{Price, Qty};
 use reeve_trading::order::{OrderKind, Side, StrategyTag, TimeInForce};
-use reeve_trading::risk::{Guard, GuardStart, InMemory, Inputs, LatchKey};
+use reeve_trading::risk::{Code, Guard, GuardStart, InMemory, Inputs, LatchKey, State};
 use reeve_trading::spec::StrategyFile;
 use reeve_trading::strategy::{Seen, Strategy, View};
 use reeve_trading::time::Time;
@@ -301,4 +301,18 @@ fn a_stopped_strategy_is_flattened_in_slices_beside_its_stop_where_that_is_confi
     assert_eq!(kept.orders.iter().filter(|record| record.order.tif == TimeInForce::Ioc).count(), 3);
     assert_eq!((outcome.equity.unwrap(), outcome.tally.denied.len()), (outcome.cash, 0));
     assert_eq!(outcome.state, reeve_trading::risk::State::Reducing(reeve_trading::risk::Code::DailyLoss));
+}
+
+#[test]
+fn whatever_stops_trading_cancels_what_opens_in_that_event() {
+    let bid = |bar, tag| (bar, Intent::Submit(Submit { tag, ..submit(Side::Buy, 10, limit(9_500)) }));
+    let rows = ["100,100,100,100,10000", "99,99,99,99,10000", "99,99,90,99,10000"];
+    let once = |field: &str| {
+        let file = file(|file| file["limits"][field] = json!({ "count": 1, "windowMs": 600_000 }));
+        let refused = (0, Intent::Submit(submit(Side::Buy, 1, OrderKind::Limit { price: Price(9_950), post_only: true })));
+        let (outcome, kept) = play(&file, &rows, vec![bid(0, 1), if field == "errors" { refused } else { bid(1, 2) }]);
+        (outcome.state, fills(&kept), outcome.tally.cancels)
+    };
+    assert_eq!(once("errors"), (State::Halted(Code::ErrorRate), vec![], 1));
+    assert_eq!(once("repeat"), (State::Halted(Code::RepeatHalt), vec![], 1));
 }
