@@ -212,6 +212,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             MarketEvent::Bar(bar) => {
                 self.count_bar(at, bar.opens, now, bar.close);
                 let (bars, _, mut desk) = self.venues(now, &mut tripped);
+                desk.marked = false;
                 bars.bar(stamped.key, at, bar, &mut desk)?;
             }
             MarketEvent::Trade(trade) => {
@@ -263,6 +264,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             words: &mut self.words,
             returning: &mut self.returning,
             back_ns: self.settings.latency.at(now).back_ns,
+            marked: true,
             tripped,
         };
         (&mut self.bars, &mut self.ticks, desk)

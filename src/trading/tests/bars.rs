@@ -316,3 +316,21 @@ fn whatever_stops_trading_cancels_what_opens_in_that_event() {
     assert_eq!(once("errors"), (State::Halted(Code::ErrorRate), vec![], 1));
     assert_eq!(once("repeat"), (State::Halted(Code::RepeatHalt), vec![], 1));
 }
+
+#[test]
+fn a_fill_is_judged_by_the_mark_of_its_own_bar() {
+    let file = file(|file| {
+        file["limits"]["maxDailyLoss"] = json!("5000");
+        file["limits"]["maxDrawdownBps"] = json!(1_000);
+        file["limits"]["priceCollarBps"] = json!(1_000);
+    });
+    for next in ["106,106,106,106,10000", "80,80,80,80,10000"] {
+        let buy = (0, Intent::Submit(submit(Side::Buy, 900, OrderKind::Market)));
+        let (outcome, kept) = play(&file, &["100,100,100,100,10000", next], vec![buy]);
+        assert_eq!((fills(&kept).len(), kept.stops.len(), outcome.state), (1, 0, State::Active), "{next}: {:?}", kept.stops);
+        assert_eq!(outcome.equity.unwrap().to_string(), "100000", "{next}");
+    }
+    let buy = (0, Intent::Submit(submit(Side::Buy, 900, OrderKind::Market)));
+    let (_, kept) = play(&file, &["100,100,100,100,10000", "106,106,100,100,10000"], vec![buy]);
+    assert_eq!(kept.stops.len(), 1, "the close of that bar is a loss");
+}
