@@ -11,7 +11,7 @@ use reeve_trading::event::MarketEvent;
 use reeve_trading::input::Source;
 use reeve_trading::instrument::{InstrumentId, Liquidity};
 use reeve_trading::intent::{Intent, Size, Submit};
-use reeve_trading::number::{Price, Qty};
+use reeve_trading::number::{Bps, Price, Qty};
 use reeve_trading::order::{OrderKind, Side, StrategyTag, TimeInForce};
 use reeve_trading::risk::{Code, Guard, GuardStart, InMemory, Inputs, LatchKey, State};
 use reeve_trading::spec::StrategyFile;
@@ -333,4 +333,17 @@ fn a_fill_is_judged_by_the_mark_of_its_own_bar() {
     let buy = (0, Intent::Submit(submit(Side::Buy, 900, OrderKind::Market)));
     let (_, kept) = play(&file, &["100,100,100,100,10000", "106,106,100,100,10000"], vec![buy]);
     assert_eq!(kept.stops.len(), 1, "the close of that bar is a loss");
+}
+
+#[test]
+fn a_fee_that_is_rounded_for_the_whole_trade_is_asked_for_once() {
+    let file = file(|file| {
+        file["cash"] = json!("1001.85");
+        file["instruments"][0]["fees"] = json!({ "maker": "0.001", "taker": "0.001", "rounding": 2 });
+    });
+    for size in [Size::Lots(Qty(10)), Size::Fraction(Bps(10_000))] {
+        let buy = Submit { size, ..submit(Side::Buy, 10, limit(10_008)) };
+        let (outcome, kept) = play(&file, &["100.08,101,100,100.08,10000", "101,101,100,100,10000"], vec![(0, Intent::Submit(buy))]);
+        assert_eq!((fills(&kept), outcome.cash.to_string()), (vec![(10_008, 10)], "0.04".to_owned()), "{:?}", kept.denied);
+    }
 }
