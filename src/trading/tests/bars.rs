@@ -347,3 +347,36 @@ fn a_fee_that_is_rounded_for_the_whole_trade_is_asked_for_once() {
         assert_eq!((fills(&kept), outcome.cash.to_string()), (vec![(10_008, 10)], "0.04".to_owned()), "{:?}", kept.denied);
     }
 }
+
+#[test]
+fn an_immediate_limit_takes_what_the_open_has_or_ends() {
+    for tif in [TimeInForce::Ioc, TimeInForce::Fok] {
+        for (row, wanted) in [("100,100,98,99,10000", vec![]), ("98,100,98,99,10000", vec![(9_800, 10)])] {
+            let buy = Submit { tif, ..submit(Side::Buy, 10, limit(9_900)) };
+            let (_, kept) = play(&file(|_| {}), &["100,100,100,100,10000", row], vec![(0, Intent::Submit(buy))]);
+            assert_eq!(fills(&kept), wanted, "{tif:?} in {row}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_limit_that_can_trade_when_it_is_set_off_takes_and_never_through_its_limit() {
+    let slips = file(|file| file["backtest"]["stopSlippageTicks"] = json!(5));
+    let filled = |trigger, price| {
+        let kind = OrderKind::StopLimit { trigger: Price(trigger), price: Price(price) };
+        let rows = ["100,100,100,100,10000", "100,101,100,100.2,10000"];
+        let (_, kept) = play(&slips, &rows, vec![(0, Intent::Submit(submit(Side::Buy, 10, kind)))]);
+        kept.fills.iter().map(|record| (record.fill.price.0, record.fill.liquidity)).collect::<Vec<_>>()
+    };
+    assert_eq!(filled(10_050, 10_060), [(10_055, Liquidity::Taker)]);
+    assert_eq!(filled(10_050, 10_052), [(10_052, Liquidity::Taker)]);
+    assert_eq!(filled(10_050, 10_030), [(10_030, Liquidity::Maker)], "it rested until the price came back");
+}
+
+#[test]
+fn a_post_only_order_that_rested_makes_when_the_price_gaps_through_it() {
+    let post_only = OrderKind::Limit { price: Price(9_900), post_only: true };
+    let rows = ["100,100,100,100,10000", "100,100,100,100,10000", "98,98,98,98,10000"];
+    let (_, kept) = play(&file(|_| {}), &rows, vec![(0, Intent::Submit(submit(Side::Buy, 10, post_only)))]);
+    assert_eq!((fills(&kept), kept.fills[0].fill.liquidity), (vec![(9_800, 10)], Liquidity::Maker));
+}

@@ -53,6 +53,11 @@ impl Resting {
     fn standing(&self) -> OrderKind {
         self.trail.standing(self.order.kind)
     }
+
+    /// Whether it can trade only at the open at which it arrives.
+    fn is_immediate(&self) -> bool {
+        self.order.tif != TimeInForce::Gtc
+    }
 }
 
 /// A venue that matches against bars of any number of instruments.
@@ -110,7 +115,6 @@ impl BarVenue {
                 self.follow(at, *to);
             }
         }
-        self.expire(at, desk)?;
         self.arrivals(|wish| wish.arrives < key && matches!(wish.asked, Asked::Cancel(_)), desk)
     }
 
@@ -193,6 +197,9 @@ impl BarVenue {
             if let Some(reached) = path::at_open(from, resting.order.side, resting.standing(), resting.triggered) {
                 return Some(reached.price());
             }
+            if resting.is_immediate() {
+                return None;
+            }
             path::corners(run.bar).into_iter().find_map(|to| {
                 let reached = path::reached(from, to, resting.order.side, resting.standing(), resting.triggered);
                 from = to;
@@ -226,7 +233,7 @@ impl BarVenue {
         }
     }
 
-    /// What trades or is triggered at the open, by time of arrival.
+    /// What trades or is triggered at the open, by time of arrival. What may not wait has had its chance there.
     fn open(&mut self, run: &mut Match<'_>, desk: &mut dyn Desk) -> Result<(), VenueError> {
         let mut next = 0;
         while let Some(place) = self.from(next) {
@@ -235,7 +242,7 @@ impl BarVenue {
                 self.match_at(place, run.bar.open, run, desk)?;
             }
         }
-        Ok(())
+        self.expire(run.at, desk)
     }
 
     /// The first order that arrived as this one or later.
@@ -263,6 +270,7 @@ impl BarVenue {
                 self.resting.remove(place);
                 desk.tell(order.id, OrderEvent::Rejected(Refusal::WouldTake))
             }
+            (Some(Reached::Limit(at)), OrderKind::Limit { post_only: true, .. }) => self.trade(place, at, Liquidity::Maker, run, desk),
             (Some(Reached::Limit(at)), _) => self.trade(place, at, Liquidity::Taker, run, desk),
             (Some(Reached::Trigger(_)) | None, _) => Ok(()),
         }
@@ -296,11 +304,24 @@ impl BarVenue {
                 Reached::Trigger(price) => {
                     self.resting[place].triggered = true;
                     desk.tell(order.id, OrderEvent::Triggered)?;
-                    if let OrderKind::Stop { .. } = standing {
-                        self.trade(place, self.slipped(order.side, price), Liquidity::Taker, run, desk)?;
+                    if let Some(at) = self.set_off(order.side, standing, price) {
+                        self.trade(place, at, Liquidity::Taker, run, desk)?;
+                        passed.push(order.id);
                     }
                 }
             }
+        }
+    }
+
+    /// What a stop trades at when it is set off at a price within a bar; none when its limit makes it wait. Slippage takes it no further
+    /// than that limit.
+    fn set_off(&self, side: Side, standing: OrderKind, price: Price) -> Option<Price> {
+        let slipped = self.slipped(side, price);
+        match (standing, side) {
+            (OrderKind::Stop { .. }, Side::Buy | Side::Sell) => Some(slipped),
+            (OrderKind::StopLimit { price: limit, .. }, Side::Buy) => (price < limit).then_some(slipped.min(limit)),
+            (OrderKind::StopLimit { price: limit, .. }, Side::Sell) => (price > limit).then_some(slipped.max(limit)),
+            (OrderKind::Market | OrderKind::Limit { .. } | OrderKind::TrailingStop { .. }, Side::Buy | Side::Sell) => None,
         }
     }
 
