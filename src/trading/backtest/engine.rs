@@ -90,8 +90,8 @@ pub struct Engine<S, L, R> {
     ticks: TickVenue,
     /// Which instruments come as ticks: their orders meet ticks.
     by_ticks: Vec<bool>,
-    /// Which positions were found too small to be closed.
-    dust: Vec<bool>,
+    /// The lots at which a position was found too small to be closed.
+    dust: Vec<Option<Qty>>,
     record: R,
     hash: ResultHash,
     tally: Tally,
@@ -129,7 +129,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             bars: BarVenue::new(settings.bars),
             ticks: TickVenue::new(ids.len()),
             by_ticks: vec![false; ids.len()],
-            dust: vec![false; ids.len()],
+            dust: vec![None; ids.len()],
             settings,
             account,
             guard,
@@ -188,7 +188,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             tripped |= self.judge_equity(now);
         }
         self.after_trip(now, tripped);
-        self.exit(now, stamped.instrument);
+        self.exit(now, stamped.instrument)?;
         if let Some(equity) = self.account.equity() {
             self.series.point(stamped, equity, &mut self.record);
         }
@@ -297,14 +297,18 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
     }
 
-    /// Goes on closing a position where trading was stopped and that is configured. What is too small to sell is reported once.
-    fn exit(&mut self, now: Time, at: InstrumentId) {
-        if self.dust[usize::from(at.0)] {
-            return;
+    /// Goes on closing a position where trading was stopped and that is configured. What is too small to sell is reported once,
+    /// until there is more or less of it.
+    fn exit(&mut self, now: Time, at: InstrumentId) -> Result<(), EngineError> {
+        if self.dust[usize::from(at.0)].is_some_and(|dust| self.account.lots(at) == Ok(dust)) {
+            return Ok(());
         }
         if let Some(submit) = self.guard.next_exit(&self.account, now, at) {
-            self.dust[usize::from(at.0)] = self.submit(now, &submit).is_some_and(|denial| denial.code == Code::Dust);
+            let held = self.account.lots(at)?;
+            let is_dust = self.submit(now, &submit).is_some_and(|denial| denial.code == Code::Dust);
+            self.dust[usize::from(at.0)] = is_dust.then_some(held);
         }
+        Ok(())
     }
 
     /// What is due before an event: words that were on their way, and timers, by their times.

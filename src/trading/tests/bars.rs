@@ -380,3 +380,22 @@ fn a_post_only_order_that_rested_makes_when_the_price_gaps_through_it() {
     let (_, kept) = play(&file(|_| {}), &rows, vec![(0, Intent::Submit(submit(Side::Buy, 10, post_only)))]);
     assert_eq!((fills(&kept), kept.fills[0].fill.liquidity), (vec![(9_800, 10)], Liquidity::Maker));
 }
+
+#[test]
+fn what_was_dust_is_sold_once_there_is_more_of_it() {
+    let file = file(|file| {
+        file["instruments"][0]["minNotional"] = json!("500");
+        file["limits"]["maxDailyLoss"] = json!("100");
+        file["limits"]["flatten"] = json!(true);
+        file["limits"]["priceCollarBps"] = json!(500);
+        file["backtest"]["latencyMs"] = json!(1);
+    });
+    // The bid fills while its cancel is on the way, after ten lots were found too small to sell.
+    let (flat, low) = ("100,100,100,100,10000", "34,34,34,34,10000");
+    let rows = [flat, flat, "100,100,40,40,10000", low, low, low, low, low];
+    let buy = (0, Intent::Submit(submit(Side::Buy, 10, OrderKind::Market)));
+    let bid = (0, Intent::Submit(Submit { tag: 1, ..submit(Side::Buy, 100, limit(3_500)) }));
+    let (outcome, kept) = play(&file, &rows, vec![buy, bid]);
+    assert_eq!(fills(&kept), [(10_000, 10), (3_400, 100), (3_400, 110)], "{:?}", kept.denied);
+    assert_eq!(outcome.tally.denied.get(&Code::Dust), Some(&1), "and reported once");
+}
