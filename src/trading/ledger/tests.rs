@@ -131,6 +131,15 @@ fn a_fee_in_a_third_asset_is_converted_at_its_mark_and_rounded_up_to_8_decimals(
 }
 
 #[test]
+fn a_round_trip_ends_only_on_a_fill_that_reduced_the_position() {
+    let mut books = Books::new(&[spec("X", "X", fees("0.001", Some("X")))]);
+    assert_eq!(books.fill(Side::Buy, 10_000, 1).closed, None, "its fee leaves less than a lot, which was only opened");
+    assert_eq!(books.fill(Side::Buy, 10_000, 1_000).closed, None);
+    let lots = books.ledger.lots(&books.universe, AT).unwrap();
+    assert!(books.fill(Side::Sell, 10_000, lots.0).closed.is_some());
+}
+
+#[test]
 fn a_rebate_is_never_rounded_in_our_favour() {
     let rounded = FeeSpec { rounding: Some(2), ..fees("-0.001", None) };
     let mut books = Books::new(&[spec("X", "X", rounded)]);
