@@ -399,3 +399,13 @@ fn what_was_dust_is_sold_once_there_is_more_of_it() {
     assert_eq!(fills(&kept), [(10_000, 10), (3_400, 100), (3_400, 110)], "{:?}", kept.denied);
     assert_eq!(outcome.tally.denied.get(&Code::Dust), Some(&1), "and reported once");
 }
+
+#[test]
+fn a_close_gives_what_is_left_of_its_bars_tenth() {
+    let file = file(|file| file["backtest"]["barFill"] = json!("same_close"));
+    let rows = ["100,100,100,100,10000", "100,100,98,99,100", "99,99,99,99,10000"];
+    let bid = (0, Intent::Submit(submit(Side::Buy, 6, limit(9_850))));
+    let at_close = (1, Intent::Submit(submit(Side::Buy, 10, OrderKind::Market)));
+    let (_, kept) = play(&file, &rows, vec![bid, at_close]);
+    assert_eq!(fills(&kept), [(9_850, 6), (9_900, 4), (9_900, 6)]);
+}

@@ -2,7 +2,7 @@
 //!
 //! What one bar can say is bounded by what it holds: four prices and a volume. Where it leaves a choice, the worse one is taken.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::path::{self, Reached};
 use super::trail::Trail;
@@ -12,6 +12,7 @@ use crate::instrument::{InstrumentId, Liquidity};
 use crate::number::{Price, Qty};
 use crate::order::{ClientId, Fill, Order, OrderEvent, OrderKind, Refusal, Side, TimeInForce};
 use crate::risk::Checked;
+use crate::time::Time;
 
 /// When an order that a bar led to can be filled first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct BarVenue {
     on_the_way: VecDeque<OnTheWay>,
     /// By time of arrival.
     resting: Vec<Resting>,
+    /// When the last bar of an instrument opened, and what its orders left of the volume that they may take.
+    volume_left: BTreeMap<InstrumentId, (Time, Qty)>,
     next_exec: u64,
     next_seq: u64,
 }
@@ -81,7 +84,7 @@ struct Match<'a> {
 impl BarVenue {
     /// An empty venue.
     pub fn new(rules: BarVenueRules) -> BarVenue {
-        BarVenue { rules, on_the_way: VecDeque::new(), resting: Vec::new(), next_exec: 1, next_seq: 0 }
+        BarVenue { rules, on_the_way: VecDeque::new(), resting: Vec::new(), volume_left: BTreeMap::new(), next_exec: 1, next_seq: 0 }
     }
 
     /// Takes an order on its way. Keys rise.
@@ -115,6 +118,7 @@ impl BarVenue {
                 self.follow(at, *to);
             }
         }
+        self.volume_left.insert(at, (bar.opens, run.volume_left));
         self.arrivals(|wish| wish.arrives < key && matches!(wish.asked, Asked::Cancel(_)), desk)
     }
 
@@ -128,7 +132,8 @@ impl BarVenue {
         }
         let mut next = self.next_seq;
         self.arrivals(|_| true, desk)?;
-        let mut run = Match { bar, at, volume_left: Qty(bar.volume.0 / VOLUME_PART) };
+        let left = self.volume_left.get(&at).filter(|(opens, _)| *opens == bar.opens).map(|(_, left)| *left);
+        let mut run = Match { bar, at, volume_left: left.unwrap_or(Qty(bar.volume.0 / VOLUME_PART)) };
         while let Some(place) = self.from(next) {
             next = self.resting[place].seq + 1;
             self.match_at(place, bar.close, &mut run, desk)?;
