@@ -210,7 +210,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         let mut tripped = false;
         match &stamped.event {
             MarketEvent::Bar(bar) => {
-                self.count_bar(at, bar.opens, now, bar.close);
+                self.count_bar(at, bar.opens, stamped.exchange_time, bar.close);
                 let (bars, _, mut desk) = self.venues(now, &mut tripped);
                 desk.marked = false;
                 bars.bar(stamped.key, at, bar, &mut desk)?;
