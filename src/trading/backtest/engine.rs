@@ -460,7 +460,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             let (true, Some((_, close))) = (held > Qty::ZERO, self.last_close[usize::from(at.0)]) else { continue };
             let mut passed = Vec::new();
             let submit = Submit::market(at, Side::Sell, held, u64::MAX);
-            let admitted = self.guard.admit(&mut self.account, now, &submit, &mut passed);
+            let admitted = self.guard.admit_at_end(&mut self.account, now, &submit, close, &mut passed);
             for order in passed {
                 self.take_down(now, &order);
                 let mut tripped = false;

@@ -1,7 +1,7 @@
 //! The guard of one strategy: it alone turns intents into orders, and it stops when it must.
 
 use super::ask::{Ask, worst_price};
-use super::checks::{self, CHAIN};
+use super::checks::{self, CHAIN, Check};
 use super::history::History;
 use super::latch::{LatchKey, LatchStore, Latches, State};
 use super::limits::Limits;
@@ -10,7 +10,7 @@ use super::{Checked, Code, Denial, Figure, Inputs, flatten, size};
 use crate::account::{Account, Settled};
 use crate::instrument::InstrumentId;
 use crate::intent::{Size, Submit};
-use crate::number::{Money, Qty};
+use crate::number::{HalfTicks, Money, Price, Qty};
 use crate::order::{ClientId, Fill, Order, Side, StrategyTag, TableError, TimeInForce, Tracked};
 use crate::time::Time;
 
@@ -130,7 +130,7 @@ impl<L: LatchStore> Guard<L> {
     /// [`Denial`] of the first control in the chain's order.
     pub fn admit(&mut self, account: &mut Account, now: Time, submit: &Submit, out: &mut Vec<Checked<Order>>) -> Result<Admission, Denial> {
         self.roll_day(now);
-        let admitted = self.pass(account, now, submit, out);
+        let admitted = self.pass(account, now, submit, None, out);
         if let Err(denial) = &admitted
             && matches!(denial.code, Code::RepeatHalt | Code::LedgerOverflow)
         {
@@ -139,7 +139,31 @@ impl<L: LatchStore> Guard<L> {
         admitted
     }
 
-    fn pass(&mut self, account: &mut Account, now: Time, submit: &Submit, out: &mut Vec<Checked<Order>>) -> Result<Admission, Denial> {
+    /// Turns the sale of a position at the end of the data into orders, in slices by row 1. It trades at the last close, so that is its
+    /// reference however old it is; rows 4, 18 and 19 are about a venue that is there no more.
+    ///
+    /// # Errors
+    /// [`Denial`] of the first control in the chain's order.
+    pub(crate) fn admit_at_end(
+        &mut self,
+        account: &mut Account,
+        now: Time,
+        submit: &Submit,
+        close: Price,
+        out: &mut Vec<Checked<Order>>,
+    ) -> Result<Admission, Denial> {
+        self.roll_day(now);
+        self.pass(account, now, submit, Some(close), out)
+    }
+
+    fn pass(
+        &mut self,
+        account: &mut Account,
+        now: Time,
+        submit: &Submit,
+        end: Option<Price>,
+        out: &mut Vec<Checked<Order>>,
+    ) -> Result<Admission, Denial> {
         let position = account.lots(submit.instrument)?;
         if !self.thresholds.hold(&self.latches, account.equity()) {
             self.thresholds = Thresholds::at(&self.limits, &self.latches, account.equity())?;
@@ -161,8 +185,12 @@ impl<L: LatchStore> Guard<L> {
         loop {
             order = self.order(submit);
             order.qty = slice.min(whole.minus(admission.passed)?);
-            let ask = self.ask(account, now, submit, &order, position, reducing);
-            for check in CHAIN.iter().filter(|check| !(reducing && check.skipped_when_reducing)) {
+            let mut ask = self.ask(account, now, submit, &order, position, reducing);
+            if let Some(close) = end {
+                (ask.reference, ask.worst) = (Some(HalfTicks::of(close)?), Some(close));
+            }
+            let skipped = |check: &&Check| (reducing && check.skipped_when_reducing) || (end.is_some() && check.skipped_at_end);
+            for check in CHAIN.iter().filter(|check| !skipped(check)) {
                 (check.judge)(&ask)?;
             }
             let worst = ask.worst.or(order.kind.limit()).ok_or_else(|| Denial::missing("a fresh reference price"))?;

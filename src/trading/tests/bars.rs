@@ -409,3 +409,31 @@ fn a_close_gives_what_is_left_of_its_bars_tenth() {
     let (_, kept) = play(&file, &rows, vec![bid, at_close]);
     assert_eq!(fills(&kept), [(9_850, 6), (9_900, 4), (9_900, 6)]);
 }
+
+#[test]
+fn the_sale_at_the_end_of_the_data_waits_for_no_throttle() {
+    let file = file(|file| {
+        file["backtest"]["liquidate"] = json!("last_close");
+        file["limits"]["instruments"]["GOOG"] = json!({ "maxOrderQty": "10", "maxPosition": "1000" });
+        file["limits"]["ordersPerSecond"] = json!(1);
+    });
+    let buy = |bar| (bar, Intent::Submit(Submit { tag: bar as u64, ..submit(Side::Buy, 10, OrderKind::Market) }));
+    let flat = "100,100,100,100,10000";
+    let (outcome, kept) = play(&file, &[flat, flat, flat, flat], vec![buy(0), buy(1), buy(2)]);
+    assert_eq!(outcome.left, []);
+    assert_eq!(fills(&kept)[3..], [(10_000, 10), (10_000, 10), (10_000, 10)], "in slices of row 1");
+    assert_eq!(kept.orders.len(), 6);
+}
+
+#[test]
+fn the_sale_at_the_end_of_the_data_needs_no_fresh_mark() {
+    let file = file(|file| {
+        file["backtest"]["liquidate"] = json!("last_close");
+        file["limits"]["maxJumpBps"] = json!(500);
+    });
+    let flat = "100,100,100,100,10000";
+    let buy = (0, Intent::Submit(submit(Side::Buy, 10, OrderKind::Market)));
+    // The last price is a jump that nothing confirmed.
+    let (outcome, kept) = play(&file, &[flat, flat, "80,80,80,80,10000"], vec![buy]);
+    assert_eq!((outcome.left, fills(&kept)), (vec![], vec![(10_000, 10), (8_000, 10)]));
+}
