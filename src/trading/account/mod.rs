@@ -309,7 +309,7 @@ impl Account {
         let booked = match event {
             OrderEvent::Fill(fill) if applied.new_fill => {
                 let booked = self.ledger.fill(&self.universe, order.instrument, order.side, fill.price, fill.qty, fill.fee)?;
-                self.markets[usize::from(order.instrument.0)].minute.see_fill(now, order.side, fill.price, fill.qty);
+                self.markets[usize::from(order.instrument.0)].minute.see_fill(now, order.side, fill.price, fill.qty)?;
                 self.evaluate()?;
                 Some(booked)
             }
