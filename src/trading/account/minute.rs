@@ -1,6 +1,6 @@
 //! The last minute of an instrument, in seconds: mids, and our own fills by side.
 
-use crate::number::{HalfTicks, Price, Qty};
+use crate::number::{HalfTicks, Overflow, Price, Qty};
 use crate::order::Side;
 use crate::time::{NS_PER_SECOND, Time};
 
@@ -53,15 +53,18 @@ impl Minute {
         self.second(now).mid = Some(mid);
     }
 
-    pub(super) fn see_fill(&mut self, now: Time, side: Side, price: Price, qty: Qty) {
+    pub(super) fn see_fill(&mut self, now: Time, side: Side, price: Price, qty: Qty) -> Result<(), Overflow> {
         self.last_fill = now.0.div_euclid(NS_PER_SECOND);
         let second = self.second(now);
         let traded = match side {
             Side::Buy => &mut second.bought,
             Side::Sell => &mut second.sold,
         };
+        // Two of the largest have no place: the product of one is all of 127 bits.
+        let sum = (i128::from(price.0) * 2).checked_mul(i128::from(qty.0)).and_then(|value| traded.sum.checked_add(value));
+        traded.sum = sum.ok_or(Overflow)?;
         traded.lots += i128::from(qty.0);
-        traded.sum += i128::from(price.0) * 2 * i128::from(qty.0);
+        Ok(())
     }
 
     fn window(&self, now: Time) -> impl Iterator<Item = &Second> {
@@ -75,16 +78,32 @@ impl Minute {
     }
 
     /// Σ price × quantity in half ticks, and quantity, of our fills on a side.
-    pub(crate) fn fills(&self, now: Time, side: Side) -> (i128, i128) {
+    pub(crate) fn fills(&self, now: Time, side: Side) -> Result<(i128, i128), Overflow> {
         if self.last_fill <= now.0.div_euclid(NS_PER_SECOND).saturating_sub(SECONDS as i64) {
-            return (0, 0);
+            return Ok((0, 0));
         }
-        self.window(now).fold((0, 0), |(sum, lots), second| {
+        self.window(now).try_fold((0_i128, 0), |(sum, lots), second| {
             let traded = match side {
                 Side::Buy => &second.bought,
                 Side::Sell => &second.sold,
             };
-            (sum + traded.sum, lots + traded.lots)
+            Ok((sum.checked_add(traded.sum).ok_or(Overflow)?, lots + traded.lots))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_whose_sum_has_no_place_are_an_overflow() {
+        let (price, qty) = (Price(i64::MAX), Qty(i64::MAX));
+        for later_ns in [0, NS_PER_SECOND] {
+            let mut minute = Minute::default();
+            assert_eq!(minute.see_fill(Time(0), Side::Buy, price, qty), Ok(()));
+            let second = minute.see_fill(Time(later_ns), Side::Buy, price, qty);
+            assert_eq!(second.and_then(|()| minute.fills(Time(later_ns), Side::Buy)), Err(Overflow), "{later_ns} ns later");
+        }
     }
 }

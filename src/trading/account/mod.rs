@@ -251,19 +251,47 @@ impl Account {
         let Some(tracked) = self.orders.get(order.id) else { return Ok(Qty::ZERO) };
         let other = order.oco.and_then(|pair| self.orders.other_leg(order, pair)).and_then(|other| self.orders.get(other));
         let aside = tracked.reserved.plus(other.map_or(Money::ZERO, |other| other.reserved))?;
-        let instrument = self.universe.get(order.instrument);
-        let cost = |qty| self.need(&Order { kind: OrderKind::Market, ..*order }, price, qty).map(|(_, need)| need);
-        let (asset, each) = match order.side {
-            Side::Buy => (instrument.quote, cost(Qty(1))?),
-            Side::Sell => (instrument.base, instrument.base_amount(Qty(1))?),
-        };
+        let (asset, _) = self.need(order, price, Qty::ZERO)?;
         let available = self.free(asset).plus(aside)?;
-        if each.0 <= 0 || available.0 <= 0 {
-            return Ok(if each.0 <= 0 { tracked.leaves() } else { Qty::ZERO });
+        self.lots_within(&Order { kind: OrderKind::Market, ..*order }, price, available, tracked.leaves())
+    }
+
+    /// The most lots of an order, and no more than `most`, whose need is within an amount. A fee that is rounded is rounded once for all
+    /// of them.
+    ///
+    /// # Errors
+    /// [`Overflow`].
+    pub(crate) fn lots_within(&self, order: &Order, worst_price: Price, available: Money, most: Qty) -> Result<Qty, Overflow> {
+        let instrument = self.universe.get(order.instrument);
+        let each = match order.side {
+            Side::Buy => {
+                let price = order.kind.limit().unwrap_or(worst_price);
+                let fee = match instrument.fees.asset {
+                    FeeAsset::Quote => instrument.worst_fee_unrounded(price, Qty(1))?,
+                    FeeAsset::Base | FeeAsset::Third(_) => Money::ZERO,
+                };
+                instrument.notional(price, Qty(1))?.plus(fee)?
+            }
+            Side::Sell => instrument.base_amount(Qty(1))?,
+        };
+        if each.0 <= 0 {
+            return Ok(most);
         }
-        // A fee that is rounded for each trade makes one large trade cheaper than as many small ones, never dearer.
-        let lots = available.0 / each.0;
-        Ok(tracked.leaves().min(Qty(i64::try_from(lots).unwrap_or(i64::MAX))))
+        if available.0 <= 0 {
+            return Ok(Qty::ZERO);
+        }
+        let fits = |lots: i64| self.need(order, worst_price, Qty(lots)).map(|(_, need)| need <= available);
+        let mut too_many = i64::try_from(available.0 / each.0).unwrap_or(i64::MAX).min(most.0);
+        if too_many <= 0 || fits(too_many)? {
+            return Ok(Qty(too_many.max(0)));
+        }
+        // What rounding adds may be worth many lots: they are halved away, since the need only grows with them.
+        let mut enough = 0;
+        while too_many - enough > 1 {
+            let between = enough + (too_many - enough) / 2;
+            if fits(between)? { enough = between } else { too_many = between }
+        }
+        Ok(Qty(enough))
     }
 
     /// Takes in a word of the venue. What it frees is free, what it filled is booked and valued when this returns; a word that is known
@@ -281,7 +309,7 @@ impl Account {
         let booked = match event {
             OrderEvent::Fill(fill) if applied.new_fill => {
                 let booked = self.ledger.fill(&self.universe, order.instrument, order.side, fill.price, fill.qty, fill.fee)?;
-                self.markets[usize::from(order.instrument.0)].minute.see_fill(now, order.side, fill.price, fill.qty);
+                self.markets[usize::from(order.instrument.0)].minute.see_fill(now, order.side, fill.price, fill.qty)?;
                 self.evaluate()?;
                 Some(booked)
             }

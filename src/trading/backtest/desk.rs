@@ -26,6 +26,8 @@ pub(super) struct BacktestDesk<'a, L, R> {
     pub(super) returning: &'a mut VecDeque<(Time, ClientId, OrderEvent)>,
     /// How long a word takes from the venue to us.
     pub(super) back_ns: i64,
+    /// Whether the last mark knows as much as a fill does. A fill within a bar is valued once the close of that bar is accepted.
+    pub(super) marked: bool,
     /// Whether a fill stopped trading.
     pub(super) tripped: &'a mut bool,
 }
@@ -48,6 +50,9 @@ impl<L: LatchStore, R: Record> BacktestDesk<'_, L, R> {
         self.tally.turnover = self.tally.turnover.plus(notional)?;
         if let Some(trip) = booked.closed {
             self.tally.trip(trip)?;
+        }
+        if !self.marked {
+            return Ok(());
         }
         match self.guard.on_equity(self.now, self.account) {
             Trip::None => {}

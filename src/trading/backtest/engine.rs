@@ -90,8 +90,8 @@ pub struct Engine<S, L, R> {
     ticks: TickVenue,
     /// Which instruments come as ticks: their orders meet ticks.
     by_ticks: Vec<bool>,
-    /// Which positions were found too small to be closed.
-    dust: Vec<bool>,
+    /// The lots at which a position was found too small to be closed.
+    dust: Vec<Option<Qty>>,
     record: R,
     hash: ResultHash,
     tally: Tally,
@@ -129,7 +129,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             bars: BarVenue::new(settings.bars),
             ticks: TickVenue::new(ids.len()),
             by_ticks: vec![false; ids.len()],
-            dust: vec![false; ids.len()],
+            dust: vec![None; ids.len()],
             settings,
             account,
             guard,
@@ -188,7 +188,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             tripped |= self.judge_equity(now);
         }
         self.after_trip(now, tripped);
-        self.exit(now, stamped.instrument);
+        self.exit(now, stamped.instrument)?;
         if let Some(equity) = self.account.equity() {
             self.series.point(stamped, equity, &mut self.record);
         }
@@ -210,8 +210,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         let mut tripped = false;
         match &stamped.event {
             MarketEvent::Bar(bar) => {
-                self.count_bar(at, bar.opens, now, bar.close);
+                self.count_bar(at, bar.opens, stamped.exchange_time, bar.close);
                 let (bars, _, mut desk) = self.venues(now, &mut tripped);
+                desk.marked = false;
                 bars.bar(stamped.key, at, bar, &mut desk)?;
             }
             MarketEvent::Trade(trade) => {
@@ -263,6 +264,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             words: &mut self.words,
             returning: &mut self.returning,
             back_ns: self.settings.latency.at(now).back_ns,
+            marked: true,
             tripped,
         };
         (&mut self.bars, &mut self.ticks, desk)
@@ -285,9 +287,9 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
     }
 
-    /// Cancels all that opens, in the event that stopped trading.
+    /// Cancels all that opens, in the event that stopped trading, whatever stopped it.
     fn after_trip(&mut self, now: Time, tripped: bool) {
-        if tripped {
+        if self.guard.take_stopped() || tripped {
             let ids: Vec<ClientId> = self.guard.opening_orders(&self.account).collect();
             for id in ids {
                 self.cancel(now, id);
@@ -295,14 +297,18 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
     }
 
-    /// Goes on closing a position where trading was stopped and that is configured. What is too small to sell is reported once.
-    fn exit(&mut self, now: Time, at: InstrumentId) {
-        if self.dust[usize::from(at.0)] {
-            return;
+    /// Goes on closing a position where trading was stopped and that is configured. What is too small to sell is reported once,
+    /// until there is more or less of it.
+    fn exit(&mut self, now: Time, at: InstrumentId) -> Result<(), EngineError> {
+        if self.dust[usize::from(at.0)].is_some_and(|dust| self.account.lots(at) == Ok(dust)) {
+            return Ok(());
         }
         if let Some(submit) = self.guard.next_exit(&self.account, now, at) {
-            self.dust[usize::from(at.0)] = self.submit(now, &submit).is_some_and(|denial| denial.code == Code::Dust);
+            let held = self.account.lots(at)?;
+            let is_dust = self.submit(now, &submit).is_some_and(|denial| denial.code == Code::Dust);
+            self.dust[usize::from(at.0)] = is_dust.then_some(held);
         }
+        Ok(())
     }
 
     /// What is due before an event: words that were on their way, and timers, by their times.
@@ -382,6 +388,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             }
         }
         self.passed = passed;
+        self.after_trip(now, false);
         let denial = admitted.err()?;
         *self.tally.denied.entry(denial.code).or_default() += 1;
         self.record.denied(&Denied { at: now, instrument: submit.instrument, side: submit.side, denial });
@@ -453,7 +460,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             let (true, Some((_, close))) = (held > Qty::ZERO, self.last_close[usize::from(at.0)]) else { continue };
             let mut passed = Vec::new();
             let submit = Submit::market(at, Side::Sell, held, u64::MAX);
-            let admitted = self.guard.admit(&mut self.account, now, &submit, &mut passed);
+            let admitted = self.guard.admit_at_end(&mut self.account, now, &submit, close, &mut passed);
             for order in passed {
                 self.take_down(now, &order);
                 let mut tripped = false;

@@ -7,8 +7,8 @@ use super::{EquitySeries, Outcome};
 use crate::input::{Interval, Source};
 use crate::judge::{Annual, MonteCarlo, Statistics, Verdict, Verdicts, cost_stress, drawdowns, returns};
 use crate::number::Money;
-use crate::spec::StrategyFile;
-use crate::time::Time;
+use crate::spec::{SpecError, StrategyFile};
+use crate::time::{NS_PER_DAY, Time};
 
 /// Where data is cut to see whether the same signals come of it.
 const CUTS: u64 = 20;
@@ -32,11 +32,18 @@ pub struct Judged {
 }
 
 /// What annualisation counts as a year for a strategy file's data.
-pub fn years_of(file: &StrategyFile) -> Annual {
+///
+/// # Errors
+/// [`SpecError`]: bars of more than a day that are not months give no point a day, so neither count of days is a year of them.
+pub fn years_of(file: &StrategyFile) -> Result<Annual, SpecError> {
     match (file.data.interval.parse(), file.data.sessions) {
-        (Ok(Interval::Month), _) => Annual::Months,
-        (Ok(Interval::Fixed(_)) | Err(_), true) => Annual::TradingDays,
-        (Ok(Interval::Fixed(_)) | Err(_), false) => Annual::EveryDay,
+        (Ok(Interval::Month), _) => Ok(Annual::Months),
+        (Ok(Interval::Fixed(ns)), _) if ns > NS_PER_DAY => {
+            let why = format!("expected a day at most, or 1mo, to judge a result by the year, found {:?}", file.data.interval);
+            Err(SpecError::Field { field: "data.interval", why })
+        }
+        (Ok(Interval::Fixed(_)) | Err(_), true) => Ok(Annual::TradingDays),
+        (Ok(Interval::Fixed(_)) | Err(_), false) => Ok(Annual::EveryDay),
     }
 }
 
@@ -65,7 +72,7 @@ pub fn judge<S: Source>(
     let look_ahead = look_ahead(file, outcome.tally.events, seed, &open)?;
     let drawdown_95 = monte_carlo.as_ref().map(|monte_carlo| monte_carlo.percentile_95);
     Ok(Judged {
-        statistics: Statistics::of(&returns, years_of(file)),
+        statistics: Statistics::of(&returns, years_of(file)?),
         profit_at_twice_the_costs: twice,
         profit_at_thrice_the_costs: thrice,
         verdicts: Verdicts::new(look_ahead, cost_stress(twice), drawdown_95, limit, outcome.tally.trades),

@@ -22,12 +22,13 @@ impl Series {
 
     /// Takes in the equity after an event: daily and longer bars give a point each, anything shorter one a UTC day.
     pub(super) fn point(&mut self, stamped: &Stamped<'_>, equity: Money, record: &mut impl Record) {
-        let now = stamped.key.time;
-        let (opened, daily) = match &stamped.event {
-            MarketEvent::Bar(bar) => (bar.opens, now.since(bar.opens) >= NS_PER_DAY),
+        let key = stamped.key.time;
+        let (now, opened, daily) = match &stamped.event {
+            // A bar belongs to the day in which it was over, however late that is known.
+            MarketEvent::Bar(bar) => (stamped.exchange_time, bar.opens, stamped.exchange_time.since(bar.opens) >= NS_PER_DAY),
             MarketEvent::Status(_) => return,
             MarketEvent::Disconnect | MarketEvent::Snapshot(_) | MarketEvent::Delta(_) | MarketEvent::Quote(_) | MarketEvent::Trade(_) => {
-                (now, false)
+                (key, key, false)
             }
         };
         if let Some(cash) = self.starting.take() {

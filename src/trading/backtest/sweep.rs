@@ -110,7 +110,7 @@ fn trial<S: Source>(
     let (outcome, series): (Outcome, EquitySeries) = run(&changed, open()?, EquitySeries::default())?;
     let points: Vec<Money> = series.points.iter().map(|(_, equity)| *equity).collect();
     let returns = returns(&points);
-    let statistics = Statistics::of(&returns, years_of(file));
+    let statistics = Statistics::of(&returns, years_of(file)?);
     Ok(Trial {
         parameters,
         profit: outcome.equity.and_then(|equity| equity.minus(file.cash).ok()),
@@ -174,7 +174,7 @@ pub fn sweep<S: Source>(
 ) -> Result<Sweep, RunError> {
     let trials = run_all(file, combinations(axes)?, threads, &open)?;
     let best = best_by(&trials, |trial| trial.sharpe);
-    let annual = years_of(file);
+    let annual = years_of(file)?;
     let sharpe = |returns: &[f64]| Statistics::of(returns, annual).sharpe;
     let length = trials.iter().map(|trial| trial.returns.len()).min().unwrap_or(0);
     let cut = |fold: usize| fold * length / (FOLDS + 1);
@@ -202,7 +202,8 @@ fn deflated(trials: &[Trial], best: usize, periods: f64) -> Option<f64> {
     let ratios: Vec<f64> = trials.iter().filter_map(|trial| trial.sharpe).map(|ratio| ratio / periods.sqrt()).collect();
     let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
     let variance = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (ratios.len() as f64 - 1.0);
-    deflated_sharpe(&trials[best].returns, ratios.len(), variance)
+    // One without a ratio was tried all the same.
+    deflated_sharpe(&trials[best].returns, trials.len(), variance)
 }
 
 /// Profits of each parameter a tenth up and down, one at a time; whole numbers by one at least.
@@ -238,4 +239,29 @@ fn moved(value: &str) -> Vec<String> {
     let tenth = decimal.checked_mul(rust_decimal::Decimal::new(1, 1)).unwrap_or_default();
     let ends = [decimal.checked_sub(tenth), decimal.checked_add(tenth)];
     ends.into_iter().flatten().map(|end| end.normalize().to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_trial_without_a_ratio_was_a_trial_all_the_same() {
+        let trial = |sharpe, returns: &[f64]| Trial {
+            parameters: Vec::new(),
+            profit: None,
+            trades: 0,
+            sharpe,
+            max_drawdown: None,
+            hash: String::new(),
+            returns: returns.to_vec(),
+        };
+        let best = trial(Some(2.0), &[0.01, -0.005, 0.012, -0.004, 0.008]);
+        let mut trials = vec![best, trial(Some(1.0), &[])];
+        let of_two = deflated(&trials, 0, 365.0).unwrap();
+        trials.push(trial(None, &[]));
+        assert!(deflated(&trials, 0, 365.0).unwrap() < of_two);
+    }
 }

@@ -7,7 +7,7 @@ use super::{InputError, Interval, Source};
 use crate::event::{Bar, Class, Key, MarketEvent, Stamped, Trade};
 use crate::instrument::InstrumentId;
 use crate::number::{Overflow, Qty};
-use crate::time::Time;
+use crate::time::{Date, NS_PER_DAY, Time};
 
 /// When a bar is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +36,18 @@ pub struct TradeBars<S> {
     at: InstrumentId,
     source: u16,
     open: Option<Open>,
-    /// A trade that closed a bar by coming after it and opens the next one.
-    pending: Option<(Time, Trade)>,
     /// Trades before this belong to bars that were shown.
     closed: Option<Time>,
     late: u64,
     number: u64,
-    current: Option<(Key, Bar)>,
+    /// Its place, when it was over, the bar.
+    current: Option<(Key, Time, Bar)>,
 }
 
 impl<S: Source> TradeBars<S> {
     /// Of the trades of an instrument.
     pub fn new(trades: S, by: BarsFrom, source: u16, at: InstrumentId) -> TradeBars<S> {
-        TradeBars { trades, by, at, source, open: None, pending: None, closed: None, late: 0, number: 0, current: None }
+        TradeBars { trades, by, at, source, open: None, closed: None, late: 0, number: 0, current: None }
     }
 
     /// Trades that came too late for their bar.
@@ -63,9 +62,8 @@ impl<S: Source> TradeBars<S> {
             return Ok(None);
         }
         if let Some(over) = self.open.filter(|open| open.ends.is_some_and(|ends| at >= ends)) {
-            self.open = None;
+            self.open = Some(opened(self.by, at, trade)?);
             self.closed = over.ends;
-            self.pending = Some((at, *trade));
             return Ok(over.ends.map(|ends| (ends, over.bar)));
         }
         let open = match &mut self.open {
@@ -78,7 +76,7 @@ impl<S: Source> TradeBars<S> {
                 open.trades += 1;
                 open
             }
-            none @ None => none.insert(opened(self.by, at, trade)),
+            none @ None => none.insert(opened(self.by, at, trade)?),
         };
         let over = match self.by {
             BarsFrom::Time(_) => false,
@@ -93,14 +91,11 @@ impl<S: Source> TradeBars<S> {
         Ok(ended)
     }
 
-    fn next_bar(&mut self) -> Result<Option<(Time, Bar)>, InputError> {
-        if let Some((at, trade)) = self.pending.take() {
-            // It opens a bar, and so cannot close one of time; of ticks and volume none is ever pending.
-            self.open = Some(opened(self.by, at, &trade));
-        }
+    /// The next bar, when it was over, and when that was known.
+    fn next_bar(&mut self) -> Result<Option<(Time, Time, Bar)>, InputError> {
         while self.trades.advance()?.is_some() {
-            let Some((at, trade)) = self.trades.current().and_then(|stamped| match stamped.event {
-                MarketEvent::Trade(trade) => Some((stamped.exchange_time, trade)),
+            let Some((key, at, trade)) = self.trades.current().and_then(|stamped| match stamped.event {
+                MarketEvent::Trade(trade) => Some((stamped.key, stamped.exchange_time, trade)),
                 MarketEvent::Status(_)
                 | MarketEvent::Disconnect
                 | MarketEvent::Snapshot(_)
@@ -112,41 +107,46 @@ impl<S: Source> TradeBars<S> {
             };
             let over = self.take(at, &trade).map_err(|error| InputError {
                 file: "trades".to_owned(),
-                line: self.number + 1,
-                why: error.to_string(),
+                line: key.seq,
+                why: format!("expected a time and a volume that a bar can hold, found a trade at {} ns: {error}", at.0),
             })?;
-            if over.is_some() {
-                return Ok(over);
+            if let Some((closes, bar)) = over {
+                return Ok(Some((closes, key.time, bar)));
             }
         }
         Ok(None)
     }
 }
 
-fn opened(by: BarsFrom, at: Time, trade: &Trade) -> Open {
+/// The bar that a trade opens.
+///
+/// # Errors
+/// [`Overflow`]: its interval starts or ends where no time can be.
+fn opened(by: BarsFrom, at: Time, trade: &Trade) -> Result<Open, Overflow> {
+    let midnight = |date: Date| date.day_number().checked_mul(NS_PER_DAY).map(Time).ok_or(Overflow);
     let (opens, ends) = match by {
         BarsFrom::Time(Interval::Fixed(ns)) => {
-            let start = Time(at.0.div_euclid(ns) * ns);
-            (start, Some(start.plus_ns(ns)))
+            let start = at.0.checked_div_euclid(ns).and_then(|count| count.checked_mul(ns)).ok_or(Overflow)?;
+            (Time(start), Some(Time(start.checked_add(ns).ok_or(Overflow)?)))
         }
-        BarsFrom::Time(Interval::Month) => (at.date().month_start(0).midnight(), Some(at.date().month_start(1).midnight())),
+        BarsFrom::Time(Interval::Month) => (midnight(at.date().month_start(0))?, Some(midnight(at.date().month_start(1))?)),
         BarsFrom::Ticks(_) | BarsFrom::Volume(_) => (at, None),
     };
     let Trade { price, qty, .. } = *trade;
-    Open { bar: Bar { opens, open: price, high: price, low: price, close: price, volume: qty }, ends, last: at, trades: 1 }
+    Ok(Open { bar: Bar { opens, open: price, high: price, low: price, close: price, volume: qty }, ends, last: at, trades: 1 })
 }
 
 impl<S: Source> Source for TradeBars<S> {
     fn advance(&mut self) -> Result<Option<Key>, InputError> {
-        self.current = self.next_bar()?.map(|(closes, bar)| {
+        self.current = self.next_bar()?.map(|(closes, known, bar)| {
             self.number += 1;
-            (Key { time: closes, class: Class::Bar, source: self.source, seq: self.number }, bar)
+            (Key { time: closes.max(known), class: Class::Bar, source: self.source, seq: self.number }, closes, bar)
         });
-        Ok(self.current.map(|(key, _)| key))
+        Ok(self.current.map(|(key, ..)| key))
     }
 
     fn current(&self) -> Option<Stamped<'_>> {
-        let (key, bar) = self.current?;
-        Some(Stamped { key, exchange_time: key.time, instrument: self.at, event: MarketEvent::Bar(bar) })
+        let (key, closes, bar) = self.current?;
+        Some(Stamped { key, exchange_time: closes, instrument: self.at, event: MarketEvent::Bar(bar) })
     }
 }

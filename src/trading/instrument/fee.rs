@@ -84,8 +84,16 @@ impl Instrument {
     /// # Errors
     /// [`Overflow`].
     pub fn worst_fee(&self, price: Price, qty: Qty) -> Result<Money, Overflow> {
-        let steps = i128::from(price.0).abs() * i128::from(qty.0).abs();
-        let worst = self.fees.maker_unit.max(self.fees.taker_unit).max(Money::ZERO).times(steps)?;
+        let worst = self.worst_fee_unrounded(price, qty)?;
         self.fees.rounding.map_or(Ok(worst), |decimals| worst.rounded_up(decimals))
+    }
+
+    /// The same before the venue rounds it: its share of a larger trade's.
+    ///
+    /// # Errors
+    /// [`Overflow`].
+    pub(crate) fn worst_fee_unrounded(&self, price: Price, qty: Qty) -> Result<Money, Overflow> {
+        let steps = i128::from(price.0).abs() * i128::from(qty.0).abs();
+        self.fees.maker_unit.max(self.fees.taker_unit).max(Money::ZERO).times(steps)
     }
 }

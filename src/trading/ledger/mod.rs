@@ -121,12 +121,13 @@ impl Ledger {
         }
         self.post(fee.asset, Account::Free, Account::Fees, fee.amount)?;
         let position = &mut self.positions[usize::from(at.0)];
+        let reduced = position.is_reduced_by(side);
         let realised = position.trade(side, base, notional)?;
         if fee.asset == instrument.base {
             position.pay_in_base(fee.amount)?;
         }
         let dust = instrument.whole_lots(position.held())? == Qty::ZERO;
-        let closed = position.settle(fee.in_quote, fee.asset == instrument.base, dust)?;
+        let closed = position.settle(fee.in_quote, fee.asset == instrument.base, reduced && dust)?;
         Ok(Booked { realised, closed })
     }
 

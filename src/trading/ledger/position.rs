@@ -89,7 +89,15 @@ impl Position {
         Ok(())
     }
 
-    /// Ends a fill: counts its fee, and the round trip when less than one lot is left.
+    /// Whether a trade on this side makes it smaller.
+    pub(super) fn is_reduced_by(&self, side: Side) -> bool {
+        match side {
+            Side::Buy => self.held.0 < 0,
+            Side::Sell => self.held.0 > 0,
+        }
+    }
+
+    /// Ends a fill: counts its fee, and the round trip when a fill that reduced it left less than one lot.
     pub(super) fn settle(&mut self, fee_in_quote: Money, paid_in_base: bool, flat: bool) -> Result<Option<RoundTrip>, Overflow> {
         self.fees = self.fees.plus(fee_in_quote)?;
         if !paid_in_base {

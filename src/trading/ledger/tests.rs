@@ -131,6 +131,28 @@ fn a_fee_in_a_third_asset_is_converted_at_its_mark_and_rounded_up_to_8_decimals(
 }
 
 #[test]
+fn a_round_trip_ends_only_on_a_fill_that_reduced_the_position() {
+    let mut books = Books::new(&[spec("X", "X", fees("0.001", Some("X")))]);
+    assert_eq!(books.fill(Side::Buy, 10_000, 1).closed, None, "its fee leaves less than a lot, which was only opened");
+    assert_eq!(books.fill(Side::Buy, 10_000, 1_000).closed, None);
+    let lots = books.ledger.lots(&books.universe, AT).unwrap();
+    assert!(books.fill(Side::Sell, 10_000, lots.0).closed.is_some());
+}
+
+#[test]
+fn a_rebate_is_never_rounded_in_our_favour() {
+    let rounded = FeeSpec { rounding: Some(2), ..fees("-0.001", None) };
+    let mut books = Books::new(&[spec("X", "X", rounded)]);
+    books.fill(Side::Buy, 1_999, 1_000);
+    assert_eq!(books.cash(), "980.02", "0.01999 of 19.99");
+    let mut books = Books::new(&[spec("X", "X", fees("-0.001", Some("TOKEN"))), spec("T", "TOKEN", FeeSpec::default())]);
+    books.ledger.mark(InstrumentId(1), HalfTicks(60_000));
+    books.fill(Side::Buy, 20_000, 1_000);
+    // 0.2 USD at 300 USD a token is 0.000666666…
+    assert_eq!(books.ledger.owned(books.universe.asset("TOKEN").unwrap()), Ok(money("0.00066666")));
+}
+
+#[test]
 fn equity_is_unknown_while_something_owned_has_no_mark() {
     let mut books = Books::new(&[spec("X", "X", FeeSpec::default())]);
     assert_eq!(books.ledger.equity(&books.universe), Ok(Some(Money::whole(1_000))));

@@ -83,7 +83,7 @@ impl Money {
         mul_div_half_even(self.0, part, whole).map(Money)
     }
 
-    /// The amount that at this price is worth as much as this, rounded away from zero at scale 24.
+    /// The amount that at this price is worth as much as this, rounded up at scale 24; a negative one gets no larger.
     ///
     /// # Errors
     /// [`Overflow`], also at a price of zero.
@@ -115,18 +115,19 @@ impl Money {
         self.0.checked_neg().map(Money).ok_or(Overflow)
     }
 
-    /// Rounded up, away from nothing, to so many decimals: what a venue charges is never rounded in our favour.
+    /// Rounded up to so many decimals, a negative amount towards zero: neither what a venue charges nor what it pays is rounded in our
+    /// favour.
     ///
     /// # Errors
     /// [`Overflow`].
     pub fn rounded_up(self, decimals: u32) -> Result<Money, Overflow> {
         let Some(dropped) = SCALE.checked_sub(decimals) else { return Ok(self) };
         let step = 10_i128.pow(dropped);
-        let rest = self.0 % step;
+        let rest = self.0.rem_euclid(step);
         if rest == 0 {
             return Ok(self);
         }
-        let up = if self.0 > 0 { step - rest } else { -step - rest };
+        let up = step - rest;
         self.0.checked_add(up).map(Money).ok_or(Overflow)
     }
 
@@ -227,11 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn rounding_up_goes_away_from_nothing() {
+    fn rounding_up_goes_towards_the_larger() {
         let up = |text: &str, decimals| text.parse::<Money>().unwrap().rounded_up(decimals).unwrap().to_string();
         assert_eq!(up("0.123456781", 8), "0.12345679");
         assert_eq!(up("0.12345678", 8), "0.12345678");
-        assert_eq!(up("-0.123456781", 8), "-0.12345679");
+        assert_eq!(up("-0.123456789", 8), "-0.12345678", "a rebate is not made larger");
+        assert_eq!(up("-0.12345678", 8), "-0.12345678");
         assert_eq!(Money(i128::MAX).rounded_up(8), Err(Overflow));
     }
 

@@ -9,7 +9,7 @@ use super::Overflow;
 enum Rounding {
     /// The nearer one; of two as near, the even one.
     HalfEven,
-    /// The one further from zero.
+    /// The larger one.
     Up,
 }
 
@@ -21,7 +21,7 @@ pub fn mul_div_half_even(amount: i128, part: i128, whole: i128) -> Result<i128, 
     mul_div(amount, part, whole, Rounding::HalfEven)
 }
 
-/// `amount × part / whole`, rounded away from zero, through 256 bits.
+/// `amount × part / whole`, rounded up to the larger neighbour, through 256 bits.
 ///
 /// # Errors
 /// [`Overflow`] when `whole` is zero or the result has no place in 128 bits.
@@ -48,7 +48,7 @@ fn mul_div(amount: i128, part: i128, whole: i128, rounding: Rounding) -> Result<
         (Rounding::HalfEven, Ordering::Less) => 0,
         (Rounding::HalfEven, Ordering::Equal) => quotient & 1,
         (Rounding::HalfEven, Ordering::Greater) => 1,
-        (Rounding::Up, Ordering::Less | Ordering::Equal | Ordering::Greater) => u128::from(remainder > 0),
+        (Rounding::Up, Ordering::Less | Ordering::Equal | Ordering::Greater) => u128::from(remainder > 0 && !negative),
     };
     let magnitude = quotient.checked_add(up).ok_or(Overflow)?;
     match (negative, i128::try_from(magnitude)) {
@@ -111,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn rounding_up_goes_away_from_zero_unless_nothing_is_left() {
-        let cases = [(1, 1, 3, 1), (-1, 1, 3, -1), (4, 1, 2, 2), (5, 1, 2, 3), (0, 1, 3, 0)];
+    fn rounding_up_goes_towards_the_larger_on_both_sides_of_zero() {
+        let cases = [(1, 1, 3, 1), (-1, 1, 3, 0), (-5, 1, 3, -1), (5, -1, 3, -1), (4, 1, 2, 2), (5, 1, 2, 3), (0, 1, 3, 0)];
         for (amount, part, whole, expected) in cases {
             assert_eq!(mul_div_up(amount, part, whole), Ok(expected), "{amount} * {part} / {whole}");
         }

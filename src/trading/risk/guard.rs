@@ -1,7 +1,7 @@
 //! The guard of one strategy: it alone turns intents into orders, and it stops when it must.
 
 use super::ask::{Ask, worst_price};
-use super::checks::{self, CHAIN};
+use super::checks::{self, CHAIN, Check};
 use super::history::History;
 use super::latch::{LatchKey, LatchStore, Latches, State};
 use super::limits::Limits;
@@ -10,7 +10,7 @@ use super::{Checked, Code, Denial, Figure, Inputs, flatten, size};
 use crate::account::{Account, Settled};
 use crate::instrument::InstrumentId;
 use crate::intent::{Size, Submit};
-use crate::number::{Money, Qty};
+use crate::number::{HalfTicks, Money, Price, Qty};
 use crate::order::{ClientId, Fill, Order, Side, StrategyTag, TableError, TimeInForce, Tracked};
 use crate::time::Time;
 
@@ -61,6 +61,8 @@ pub struct Guard<L> {
     latches: Latches,
     /// Whether the latches changed since they were saved.
     unsaved: bool,
+    /// Whether something stopped trading, or stopped it further, since that was last asked.
+    stopped: bool,
     store: L,
     history: History,
     thresholds: Thresholds,
@@ -74,7 +76,17 @@ impl<L: LatchStore> Guard<L> {
     pub fn start(start: GuardStart, limits: Limits, account: &Account, inputs: Inputs, store: L) -> Guard<L> {
         let GuardStart { key, epoch, now } = start;
         let equity = account.equity().unwrap_or(Money::ZERO);
-        let fresh = |state| Latches { state, since: now, high_water: equity, day: now.utc_day(), day_start: equity, last_equity: equity };
+        let fresh = |state| Latches {
+            state,
+            since: now,
+            high_water: equity,
+            day: now.utc_day(),
+            day_start: equity,
+            last_equity: equity,
+            daily_loss: false,
+            drawdown: false,
+            slippage: false,
+        };
         let (latches, unsaved) = match store.load(&key) {
             Ok(Some(latches)) => (latches, false),
             Ok(None) if equity > Money::ZERO => (fresh(State::Active), true),
@@ -82,7 +94,8 @@ impl<L: LatchStore> Guard<L> {
             Ok(None) | Err(_) => (fresh(State::Halted(Code::MissingInput)), false),
         };
         let (history, tag) = (History::new(&limits), StrategyTag::of(&key.strategy));
-        Guard { tag, epoch, latches, unsaved, store, history, thresholds: Thresholds::default(), inputs, next_intent: 1, limits, key }
+        let (stopped, thresholds) = (latches.state != State::Active, Thresholds::default());
+        Guard { tag, epoch, latches, unsaved, stopped, store, history, thresholds, inputs, next_intent: 1, limits, key }
     }
 
     /// What the strategy may do.
@@ -117,7 +130,7 @@ impl<L: LatchStore> Guard<L> {
     /// [`Denial`] of the first control in the chain's order.
     pub fn admit(&mut self, account: &mut Account, now: Time, submit: &Submit, out: &mut Vec<Checked<Order>>) -> Result<Admission, Denial> {
         self.roll_day(now);
-        let admitted = self.pass(account, now, submit, out);
+        let admitted = self.pass(account, now, submit, None, out);
         if let Err(denial) = &admitted
             && matches!(denial.code, Code::RepeatHalt | Code::LedgerOverflow)
         {
@@ -126,7 +139,31 @@ impl<L: LatchStore> Guard<L> {
         admitted
     }
 
-    fn pass(&mut self, account: &mut Account, now: Time, submit: &Submit, out: &mut Vec<Checked<Order>>) -> Result<Admission, Denial> {
+    /// Turns the sale of a position at the end of the data into orders, in slices by row 1. It trades at the last close, so that is its
+    /// reference however old it is; rows 4, 18 and 19 are about a venue that is there no more.
+    ///
+    /// # Errors
+    /// [`Denial`] of the first control in the chain's order.
+    pub(crate) fn admit_at_end(
+        &mut self,
+        account: &mut Account,
+        now: Time,
+        submit: &Submit,
+        close: Price,
+        out: &mut Vec<Checked<Order>>,
+    ) -> Result<Admission, Denial> {
+        self.roll_day(now);
+        self.pass(account, now, submit, Some(close), out)
+    }
+
+    fn pass(
+        &mut self,
+        account: &mut Account,
+        now: Time,
+        submit: &Submit,
+        end: Option<Price>,
+        out: &mut Vec<Checked<Order>>,
+    ) -> Result<Admission, Denial> {
         let position = account.lots(submit.instrument)?;
         if !self.thresholds.hold(&self.latches, account.equity()) {
             self.thresholds = Thresholds::at(&self.limits, &self.latches, account.equity())?;
@@ -148,8 +185,12 @@ impl<L: LatchStore> Guard<L> {
         loop {
             order = self.order(submit);
             order.qty = slice.min(whole.minus(admission.passed)?);
-            let ask = self.ask(account, now, submit, &order, position, reducing);
-            for check in CHAIN.iter().filter(|check| !(reducing && check.skipped_when_reducing)) {
+            let mut ask = self.ask(account, now, submit, &order, position, reducing);
+            if let Some(close) = end {
+                (ask.reference, ask.worst) = (Some(HalfTicks::of(close)?), Some(close));
+            }
+            let skipped = |check: &&Check| (reducing && check.skipped_when_reducing) || (end.is_some() && check.skipped_at_end);
+            for check in CHAIN.iter().filter(|check| !skipped(check)) {
                 (check.judge)(&ask)?;
             }
             let worst = ask.worst.or(order.kind.limit()).ok_or_else(|| Denial::missing("a fresh reference price"))?;
@@ -216,6 +257,7 @@ impl<L: LatchStore> Guard<L> {
                 Ok(())
             }
             Err(_) => {
+                self.stopped |= self.latches.state == State::Active;
                 self.latches.state = State::Halted(Code::MissingInput);
                 Err(Denial::new(Code::MissingInput, Figure::Words("durable latches"), Figure::Words("latches that could not be saved")))
             }
@@ -232,6 +274,9 @@ impl<L: LatchStore> Guard<L> {
             self.latches.state = state;
             self.latches.since = now;
             self.unsaved = true;
+            self.stopped = true;
+        }
+        if self.unsaved && self.latches.state != State::Active {
             // Durable at once where it can be; an order cannot leave before it is.
             let _ = self.save();
         }
@@ -245,16 +290,29 @@ impl<L: LatchStore> Guard<L> {
         self.unsaved |= equity != self.latches.last_equity || equity > self.latches.high_water;
         self.latches.last_equity = equity;
         self.latches.high_water = self.latches.high_water.max(equity);
-        let before = self.latches.state;
-        if let Some(denial) = checks::drawdown_breach(&self.limits, self.latches.high_water, equity) {
-            self.enter(now, State::Halted(denial.code));
-            return if before == self.latches.state { Trip::None } else { Trip::Halt(denial) };
-        }
-        if let Some(denial) = checks::daily_loss_breach(&self.limits, self.latches.day_start, equity) {
+        let drawdown = checks::drawdown_breach(&self.limits, self.latches.high_water, equity);
+        let daily_loss = checks::daily_loss_breach(&self.limits, self.latches.day_start, equity);
+        // What is new is the breach, not the state: another stop may stand there already.
+        let halts = drawdown.filter(|_| !std::mem::replace(&mut self.latches.drawdown, true));
+        let reduces = daily_loss.filter(|_| !std::mem::replace(&mut self.latches.daily_loss, true));
+        self.unsaved |= halts.is_some() || reduces.is_some();
+        if let Some(denial) = reduces {
             self.enter(now, State::Reducing(denial.code));
-            return if before == self.latches.state { Trip::None } else { Trip::Reduce(denial) };
         }
-        Trip::None
+        if let Some(denial) = halts {
+            self.enter(now, State::Halted(denial.code));
+        }
+        match (halts, reduces) {
+            (Some(denial), _) => Trip::Halt(denial),
+            (None, Some(denial)) => Trip::Reduce(denial),
+            (None, None) => Trip::None,
+        }
+    }
+
+    /// Whether something stopped trading, or stopped it further, since this was last asked: whoever asks cancels what opens. A guard that
+    /// starts stopped says so once.
+    pub fn take_stopped(&mut self) -> bool {
+        std::mem::take(&mut self.stopped)
     }
 
     /// Starts a new UTC day, if one has begun: day start is the last accepted equity before it.
@@ -265,9 +323,11 @@ impl<L: LatchStore> Guard<L> {
         self.latches.day = now.utc_day();
         self.latches.day_start = self.latches.last_equity;
         self.unsaved = true;
+        self.latches.daily_loss = false;
         self.history.day = super::history::Day::default();
         if self.limits.auto_rearm && self.latches.state == State::Reducing(Code::DailyLoss) {
-            self.latches.state = State::Active;
+            // What a person has to let go stays beneath what midnight lets go.
+            self.latches.state = if self.latches.slippage { State::Reducing(Code::Slippage) } else { State::Active };
             self.latches.since = now;
         }
     }
@@ -299,6 +359,7 @@ impl<L: LatchStore> Guard<L> {
         if let (Some(limit), Some((sum, count))) = (self.limits.slippage, self.history.slippage())
             && sum > count * i128::from(limit.bps) * 100
         {
+            self.unsaved |= !std::mem::replace(&mut self.latches.slippage, true);
             self.enter(now, State::Reducing(Code::Slippage));
         }
         counted
@@ -358,8 +419,7 @@ impl<L: LatchStore> Guard<L> {
             return Err(Denial::missing("the name of a person"));
         }
         let before = self.latches;
-        self.latches.state = State::Active;
-        self.latches.since = now;
+        self.latches = Latches { state: State::Active, since: now, daily_loss: false, drawdown: false, slippage: false, ..before };
         self.unsaved = true;
         self.save().inspect_err(|_| self.latches = before)
     }

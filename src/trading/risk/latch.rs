@@ -42,6 +42,12 @@ pub struct Latches {
     pub day_start: Money,
     /// Equity at the last accepted mark.
     pub last_equity: Money,
+    /// Whether the loss of this day has stopped trading, whatever else had before.
+    pub daily_loss: bool,
+    /// Whether the drawdown has stopped trading since a person last let it go on.
+    pub drawdown: bool,
+    /// Whether slippage has stopped trading since a person last let it go on.
+    pub slippage: bool,
 }
 
 /// Latches that could not be read or written. Whoever meets it halts.
@@ -103,6 +109,12 @@ struct Written {
     day: i64,
     day_start: Money,
     last_equity: Money,
+    #[serde(default)]
+    daily_loss: bool,
+    #[serde(default)]
+    drawdown: bool,
+    #[serde(default)]
+    slippage: bool,
 }
 
 impl Latches {
@@ -123,6 +135,9 @@ impl Latches {
             day: self.day,
             day_start: self.day_start,
             last_equity: self.last_equity,
+            daily_loss: self.daily_loss,
+            drawdown: self.drawdown,
+            slippage: self.slippage,
         };
         // A struct of strings and integers always has a JSON form.
         let line = serde_json::to_string(&written).unwrap_or_default();
@@ -151,8 +166,8 @@ impl Latches {
             ("halted", Some(code)) => State::Halted(code),
             (_, _) => return Err(wrong("an unknown state")),
         };
-        let Written { since_ns, high_water, day, day_start, last_equity, .. } = written;
-        Ok(Latches { state, since: Time(since_ns), high_water, day, day_start, last_equity })
+        let Written { since_ns, high_water, day, day_start, last_equity, daily_loss, drawdown, slippage, .. } = written;
+        Ok(Latches { state, since: Time(since_ns), high_water, day, day_start, last_equity, daily_loss, drawdown, slippage })
     }
 }
 

@@ -53,13 +53,8 @@ fn left(ask: &Ask<'_>) -> Result<Qty, Denial> {
 
 /// What the free balance pays for, fees and all.
 fn affordable(ask: &Ask<'_>, worst: Price) -> Result<Qty, Denial> {
-    let one = Qty(1);
-    let (asset, each) = ask.account.need(ask.order, worst, one)?;
-    let free = ask.account.free(asset);
-    if each.0 <= 0 {
-        return Ok(Qty(i64::MAX));
-    }
-    Ok(Qty(i64::try_from(free.0 / each.0).unwrap_or(i64::MAX)))
+    let (asset, _) = ask.account.need(ask.order, worst, Qty::ZERO)?;
+    Ok(ask.account.lots_within(ask.order, worst, ask.account.free(asset), Qty(i64::MAX))?)
 }
 
 /// Nothing is left to size.

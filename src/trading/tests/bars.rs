@@ -11,9 +11,9 @@ use reeve_trading::event::MarketEvent;
 use reeve_trading::input::Source;
 use reeve_trading::instrument::{InstrumentId, Liquidity};
 use reeve_trading::intent::{Intent, Size, Submit};
-use reeve_trading::number::{Price, Qty};
+use reeve_trading::number::{Bps, Price, Qty};
 use reeve_trading::order::{OrderKind, Side, StrategyTag, TimeInForce};
-use reeve_trading::risk::{Guard, GuardStart, InMemory, Inputs, LatchKey};
+use reeve_trading::risk::{Code, Guard, GuardStart, InMemory, Inputs, LatchKey, State};
 use reeve_trading::spec::StrategyFile;
 use reeve_trading::strategy::{Seen, Strategy, View};
 use reeve_trading::time::Time;
@@ -301,4 +301,139 @@ fn a_stopped_strategy_is_flattened_in_slices_beside_its_stop_where_that_is_confi
     assert_eq!(kept.orders.iter().filter(|record| record.order.tif == TimeInForce::Ioc).count(), 3);
     assert_eq!((outcome.equity.unwrap(), outcome.tally.denied.len()), (outcome.cash, 0));
     assert_eq!(outcome.state, reeve_trading::risk::State::Reducing(reeve_trading::risk::Code::DailyLoss));
+}
+
+#[test]
+fn whatever_stops_trading_cancels_what_opens_in_that_event() {
+    let bid = |bar, tag| (bar, Intent::Submit(Submit { tag, ..submit(Side::Buy, 10, limit(9_500)) }));
+    let rows = ["100,100,100,100,10000", "99,99,99,99,10000", "99,99,90,99,10000"];
+    let once = |field: &str| {
+        let file = file(|file| file["limits"][field] = json!({ "count": 1, "windowMs": 600_000 }));
+        let refused = (0, Intent::Submit(submit(Side::Buy, 1, OrderKind::Limit { price: Price(9_950), post_only: true })));
+        let (outcome, kept) = play(&file, &rows, vec![bid(0, 1), if field == "errors" { refused } else { bid(1, 2) }]);
+        (outcome.state, fills(&kept), outcome.tally.cancels)
+    };
+    assert_eq!(once("errors"), (State::Halted(Code::ErrorRate), vec![], 1));
+    assert_eq!(once("repeat"), (State::Halted(Code::RepeatHalt), vec![], 1));
+}
+
+#[test]
+fn a_fill_is_judged_by_the_mark_of_its_own_bar() {
+    let file = file(|file| {
+        file["limits"]["maxDailyLoss"] = json!("5000");
+        file["limits"]["maxDrawdownBps"] = json!(1_000);
+        file["limits"]["priceCollarBps"] = json!(1_000);
+    });
+    for next in ["106,106,106,106,10000", "80,80,80,80,10000"] {
+        let buy = (0, Intent::Submit(submit(Side::Buy, 900, OrderKind::Market)));
+        let (outcome, kept) = play(&file, &["100,100,100,100,10000", next], vec![buy]);
+        assert_eq!((fills(&kept).len(), kept.stops.len(), outcome.state), (1, 0, State::Active), "{next}: {:?}", kept.stops);
+        assert_eq!(outcome.equity.unwrap().to_string(), "100000", "{next}");
+    }
+    let buy = (0, Intent::Submit(submit(Side::Buy, 900, OrderKind::Market)));
+    let (_, kept) = play(&file, &["100,100,100,100,10000", "106,106,100,100,10000"], vec![buy]);
+    assert_eq!(kept.stops.len(), 1, "the close of that bar is a loss");
+}
+
+#[test]
+fn a_fee_that_is_rounded_for_the_whole_trade_is_asked_for_once() {
+    let file = file(|file| {
+        file["cash"] = json!("1001.85");
+        file["instruments"][0]["fees"] = json!({ "maker": "0.001", "taker": "0.001", "rounding": 2 });
+    });
+    for size in [Size::Lots(Qty(10)), Size::Fraction(Bps(10_000))] {
+        let buy = Submit { size, ..submit(Side::Buy, 10, limit(10_008)) };
+        let (outcome, kept) = play(&file, &["100.08,101,100,100.08,10000", "101,101,100,100,10000"], vec![(0, Intent::Submit(buy))]);
+        assert_eq!((fills(&kept), outcome.cash.to_string()), (vec![(10_008, 10)], "0.04".to_owned()), "{:?}", kept.denied);
+    }
+}
+
+#[test]
+fn an_immediate_limit_takes_what_the_open_has_or_ends() {
+    for tif in [TimeInForce::Ioc, TimeInForce::Fok] {
+        for (row, wanted) in [("100,100,98,99,10000", vec![]), ("98,100,98,99,10000", vec![(9_800, 10)])] {
+            let buy = Submit { tif, ..submit(Side::Buy, 10, limit(9_900)) };
+            let (_, kept) = play(&file(|_| {}), &["100,100,100,100,10000", row], vec![(0, Intent::Submit(buy))]);
+            assert_eq!(fills(&kept), wanted, "{tif:?} in {row}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_limit_that_can_trade_when_it_is_set_off_takes_and_never_through_its_limit() {
+    let slips = file(|file| file["backtest"]["stopSlippageTicks"] = json!(5));
+    let filled = |trigger, price| {
+        let kind = OrderKind::StopLimit { trigger: Price(trigger), price: Price(price) };
+        let rows = ["100,100,100,100,10000", "100,101,100,100.2,10000"];
+        let (_, kept) = play(&slips, &rows, vec![(0, Intent::Submit(submit(Side::Buy, 10, kind)))]);
+        kept.fills.iter().map(|record| (record.fill.price.0, record.fill.liquidity)).collect::<Vec<_>>()
+    };
+    assert_eq!(filled(10_050, 10_060), [(10_055, Liquidity::Taker)]);
+    assert_eq!(filled(10_050, 10_052), [(10_052, Liquidity::Taker)]);
+    assert_eq!(filled(10_050, 10_030), [(10_030, Liquidity::Maker)], "it rested until the price came back");
+}
+
+#[test]
+fn a_post_only_order_that_rested_makes_when_the_price_gaps_through_it() {
+    let post_only = OrderKind::Limit { price: Price(9_900), post_only: true };
+    let rows = ["100,100,100,100,10000", "100,100,100,100,10000", "98,98,98,98,10000"];
+    let (_, kept) = play(&file(|_| {}), &rows, vec![(0, Intent::Submit(submit(Side::Buy, 10, post_only)))]);
+    assert_eq!((fills(&kept), kept.fills[0].fill.liquidity), (vec![(9_800, 10)], Liquidity::Maker));
+}
+
+#[test]
+fn what_was_dust_is_sold_once_there_is_more_of_it() {
+    let file = file(|file| {
+        file["instruments"][0]["minNotional"] = json!("500");
+        file["limits"]["maxDailyLoss"] = json!("100");
+        file["limits"]["flatten"] = json!(true);
+        file["limits"]["priceCollarBps"] = json!(500);
+        file["backtest"]["latencyMs"] = json!(1);
+    });
+    // The bid fills while its cancel is on the way, after ten lots were found too small to sell.
+    let (flat, low) = ("100,100,100,100,10000", "34,34,34,34,10000");
+    let rows = [flat, flat, "100,100,40,40,10000", low, low, low, low, low];
+    let buy = (0, Intent::Submit(submit(Side::Buy, 10, OrderKind::Market)));
+    let bid = (0, Intent::Submit(Submit { tag: 1, ..submit(Side::Buy, 100, limit(3_500)) }));
+    let (outcome, kept) = play(&file, &rows, vec![buy, bid]);
+    assert_eq!(fills(&kept), [(10_000, 10), (3_400, 100), (3_400, 110)], "{:?}", kept.denied);
+    assert_eq!(outcome.tally.denied.get(&Code::Dust), Some(&1), "and reported once");
+}
+
+#[test]
+fn a_close_gives_what_is_left_of_its_bars_tenth() {
+    let file = file(|file| file["backtest"]["barFill"] = json!("same_close"));
+    let rows = ["100,100,100,100,10000", "100,100,98,99,100", "99,99,99,99,10000"];
+    let bid = (0, Intent::Submit(submit(Side::Buy, 6, limit(9_850))));
+    let at_close = (1, Intent::Submit(submit(Side::Buy, 10, OrderKind::Market)));
+    let (_, kept) = play(&file, &rows, vec![bid, at_close]);
+    assert_eq!(fills(&kept), [(9_850, 6), (9_900, 4), (9_900, 6)]);
+}
+
+#[test]
+fn the_sale_at_the_end_of_the_data_waits_for_no_throttle() {
+    let file = file(|file| {
+        file["backtest"]["liquidate"] = json!("last_close");
+        file["limits"]["instruments"]["GOOG"] = json!({ "maxOrderQty": "10", "maxPosition": "1000" });
+        file["limits"]["ordersPerSecond"] = json!(1);
+    });
+    let buy = |bar| (bar, Intent::Submit(Submit { tag: bar as u64, ..submit(Side::Buy, 10, OrderKind::Market) }));
+    let flat = "100,100,100,100,10000";
+    let (outcome, kept) = play(&file, &[flat, flat, flat, flat], vec![buy(0), buy(1), buy(2)]);
+    assert_eq!(outcome.left, []);
+    assert_eq!(fills(&kept)[3..], [(10_000, 10), (10_000, 10), (10_000, 10)], "in slices of row 1");
+    assert_eq!(kept.orders.len(), 6);
+}
+
+#[test]
+fn the_sale_at_the_end_of_the_data_needs_no_fresh_mark() {
+    let file = file(|file| {
+        file["backtest"]["liquidate"] = json!("last_close");
+        file["limits"]["maxJumpBps"] = json!(500);
+    });
+    let flat = "100,100,100,100,10000";
+    let buy = (0, Intent::Submit(submit(Side::Buy, 10, OrderKind::Market)));
+    // The last price is a jump that nothing confirmed.
+    let (outcome, kept) = play(&file, &[flat, flat, "80,80,80,80,10000"], vec![buy]);
+    assert_eq!((outcome.left, fills(&kept)), (vec![], vec![(10_000, 10), (8_000, 10)]));
 }

@@ -101,7 +101,9 @@ fn bars<S: Source>(mut bars: TradeBars<S>) -> (Vec<Plain>, u64) {
     let mut found = Vec::new();
     while let Some(key) = bars.advance().unwrap() {
         let MarketEvent::Bar(Bar { opens, open, high, low, close, volume }) = bars.current().unwrap().event else { panic!("a bar") };
-        found.push((opens.0, key.time.0, [open.0, high.0, low.0, close.0], volume.0));
+        let closes = bars.current().unwrap().exchange_time;
+        assert!(key.time >= closes);
+        found.push((opens.0, closes.0, [open.0, high.0, low.0, close.0], volume.0));
     }
     (found, bars.late())
 }
@@ -120,6 +122,30 @@ fn bars_of_trades_and_of_volume_end_with_the_trade_that_fills_them() {
     assert_eq!(bars(TradeBars::new(source(), BarsFrom::Ticks(2), 0, AT)).0, [(1, 2, [100, 101, 100, 101], 6), (3, 4, [99, 99, 98, 98], 2)]);
     let volume = bars(TradeBars::new(source(), BarsFrom::Volume(Qty(6)), 0, AT)).0;
     assert_eq!(volume, [(1, 2, [100, 101, 100, 101], 6), (3, 5, [99, 99, 97, 97], 9)], "a trade is never split");
+}
+
+#[test]
+fn a_bar_is_known_once_the_trade_that_closes_it_is() {
+    // Received at 1000, 1001, 1002, 1003.
+    let source = || trades(&[(3, 100, 1), (12, 101, 1), (2_000, 102, 1), (2_010, 103, 1)]);
+    let keys = |by| {
+        let mut bars = TradeBars::new(source(), by, 0, AT);
+        std::iter::from_fn(|| bars.advance().unwrap().map(|key| key.time.0)).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(BarsFrom::Time(Interval::Fixed(10))), [1_001, 1_002, 2_010]);
+    assert_eq!(keys(BarsFrom::Ticks(2)), [1_001, 2_010]);
+}
+
+#[test]
+fn a_time_that_no_interval_holds_is_refused_with_its_line() {
+    for interval in [Interval::Fixed(10), Interval::Month] {
+        for at in [i64::MIN, i64::MAX] {
+            let mut bars = TradeBars::new(trades(&[(at, 100, 1)]), BarsFrom::Time(interval), 0, AT);
+            assert_eq!(bars.advance().unwrap_err().line, 1, "{interval:?} {at}");
+        }
+        let mut bars = TradeBars::new(trades(&[(3, 100, 1), (4, 100, 1), (i64::MAX, 100, 1)]), BarsFrom::Time(interval), 0, AT);
+        assert_eq!(bars.advance().unwrap_err().line, 3, "{interval:?}");
+    }
 }
 
 #[test]

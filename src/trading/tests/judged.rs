@@ -3,7 +3,7 @@
 
 mod world;
 
-use reeve_trading::backtest::{EquitySeries, RunError, judge, run};
+use reeve_trading::backtest::{EquitySeries, RunError, judge, run, years_of};
 use reeve_trading::judge::Verdict;
 use reeve_trading::spec::StrategyFile;
 use serde_json::json;
@@ -38,6 +38,15 @@ fn data_that_can_be_read_only_once_leaves_the_answer_open() {
     let judged = judge(&file, &outcome, &series.points, 7, once).unwrap();
     assert_eq!((judged.verdicts.look_ahead, judged.verdicts.cost_stress), (Verdict::Inconclusive, Verdict::Inconclusive));
     assert_eq!(judged.verdicts.overall, Verdict::Inconclusive);
+}
+
+#[test]
+fn bars_of_more_than_a_day_other_than_months_are_not_annualised_as_days() {
+    let mut file = file();
+    for (interval, known) in [("1h", true), ("1d", true), ("1mo", true), ("2d", false), ("25h", false), ("7d", false)] {
+        file.data.interval = interval.to_owned();
+        assert_eq!(years_of(&file).is_ok(), known, "{interval}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! What one bar can say is bounded by what it holds: four prices and a volume. Where it leaves a choice, the worse one is taken.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::path::{self, Reached};
 use super::trail::Trail;
@@ -12,6 +12,7 @@ use crate::instrument::{InstrumentId, Liquidity};
 use crate::number::{Price, Qty};
 use crate::order::{ClientId, Fill, Order, OrderEvent, OrderKind, Refusal, Side, TimeInForce};
 use crate::risk::Checked;
+use crate::time::Time;
 
 /// When an order that a bar led to can be filled first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,11 @@ impl Resting {
     fn standing(&self) -> OrderKind {
         self.trail.standing(self.order.kind)
     }
+
+    /// Whether it can trade only at the open at which it arrives.
+    fn is_immediate(&self) -> bool {
+        self.order.tif != TimeInForce::Gtc
+    }
 }
 
 /// A venue that matches against bars of any number of instruments.
@@ -62,6 +68,8 @@ pub struct BarVenue {
     on_the_way: VecDeque<OnTheWay>,
     /// By time of arrival.
     resting: Vec<Resting>,
+    /// When the last bar of an instrument opened, and what its orders left of the volume that they may take.
+    volume_left: BTreeMap<InstrumentId, (Time, Qty)>,
     next_exec: u64,
     next_seq: u64,
 }
@@ -76,7 +84,7 @@ struct Match<'a> {
 impl BarVenue {
     /// An empty venue.
     pub fn new(rules: BarVenueRules) -> BarVenue {
-        BarVenue { rules, on_the_way: VecDeque::new(), resting: Vec::new(), next_exec: 1, next_seq: 0 }
+        BarVenue { rules, on_the_way: VecDeque::new(), resting: Vec::new(), volume_left: BTreeMap::new(), next_exec: 1, next_seq: 0 }
     }
 
     /// Takes an order on its way. Keys rise.
@@ -110,7 +118,7 @@ impl BarVenue {
                 self.follow(at, *to);
             }
         }
-        self.expire(at, desk)?;
+        self.volume_left.insert(at, (bar.opens, run.volume_left));
         self.arrivals(|wish| wish.arrives < key && matches!(wish.asked, Asked::Cancel(_)), desk)
     }
 
@@ -124,7 +132,8 @@ impl BarVenue {
         }
         let mut next = self.next_seq;
         self.arrivals(|_| true, desk)?;
-        let mut run = Match { bar, at, volume_left: Qty(bar.volume.0 / VOLUME_PART) };
+        let left = self.volume_left.get(&at).filter(|(opens, _)| *opens == bar.opens).map(|(_, left)| *left);
+        let mut run = Match { bar, at, volume_left: left.unwrap_or(Qty(bar.volume.0 / VOLUME_PART)) };
         while let Some(place) = self.from(next) {
             next = self.resting[place].seq + 1;
             self.match_at(place, bar.close, &mut run, desk)?;
@@ -193,6 +202,9 @@ impl BarVenue {
             if let Some(reached) = path::at_open(from, resting.order.side, resting.standing(), resting.triggered) {
                 return Some(reached.price());
             }
+            if resting.is_immediate() {
+                return None;
+            }
             path::corners(run.bar).into_iter().find_map(|to| {
                 let reached = path::reached(from, to, resting.order.side, resting.standing(), resting.triggered);
                 from = to;
@@ -226,7 +238,7 @@ impl BarVenue {
         }
     }
 
-    /// What trades or is triggered at the open, by time of arrival.
+    /// What trades or is triggered at the open, by time of arrival. What may not wait has had its chance there.
     fn open(&mut self, run: &mut Match<'_>, desk: &mut dyn Desk) -> Result<(), VenueError> {
         let mut next = 0;
         while let Some(place) = self.from(next) {
@@ -235,7 +247,7 @@ impl BarVenue {
                 self.match_at(place, run.bar.open, run, desk)?;
             }
         }
-        Ok(())
+        self.expire(run.at, desk)
     }
 
     /// The first order that arrived as this one or later.
@@ -263,6 +275,7 @@ impl BarVenue {
                 self.resting.remove(place);
                 desk.tell(order.id, OrderEvent::Rejected(Refusal::WouldTake))
             }
+            (Some(Reached::Limit(at)), OrderKind::Limit { post_only: true, .. }) => self.trade(place, at, Liquidity::Maker, run, desk),
             (Some(Reached::Limit(at)), _) => self.trade(place, at, Liquidity::Taker, run, desk),
             (Some(Reached::Trigger(_)) | None, _) => Ok(()),
         }
@@ -296,11 +309,24 @@ impl BarVenue {
                 Reached::Trigger(price) => {
                     self.resting[place].triggered = true;
                     desk.tell(order.id, OrderEvent::Triggered)?;
-                    if let OrderKind::Stop { .. } = standing {
-                        self.trade(place, self.slipped(order.side, price), Liquidity::Taker, run, desk)?;
+                    if let Some(at) = self.set_off(order.side, standing, price) {
+                        self.trade(place, at, Liquidity::Taker, run, desk)?;
+                        passed.push(order.id);
                     }
                 }
             }
+        }
+    }
+
+    /// What a stop trades at when it is set off at a price within a bar; none when its limit makes it wait. Slippage takes it no further
+    /// than that limit.
+    fn set_off(&self, side: Side, standing: OrderKind, price: Price) -> Option<Price> {
+        let slipped = self.slipped(side, price);
+        match (standing, side) {
+            (OrderKind::Stop { .. }, Side::Buy | Side::Sell) => Some(slipped),
+            (OrderKind::StopLimit { price: limit, .. }, Side::Buy) => (price < limit).then_some(slipped.min(limit)),
+            (OrderKind::StopLimit { price: limit, .. }, Side::Sell) => (price > limit).then_some(slipped.max(limit)),
+            (OrderKind::Market | OrderKind::Limit { .. } | OrderKind::TrailingStop { .. }, Side::Buy | Side::Sell) => None,
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
 
 /// Our average fill of the last minute against the average mid.
 fn period(ask: &Ask<'_>) -> Result<(), Denial> {
-    let (fill_sum, lots) = ask.market.minute.fills(ask.now, ask.order.side);
+    let (fill_sum, lots) = ask.market.minute.fills(ask.now, ask.order.side)?;
     if lots <= 0 {
         return Ok(());
     }

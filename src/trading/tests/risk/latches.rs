@@ -146,6 +146,9 @@ fn latches_written_and_read_are_the_same() {
             day: -3,
             day_start: money("-1"),
             last_equity: Money::ZERO,
+            daily_loss: state == State::Active,
+            drawdown: false,
+            slippage: true,
         };
         assert_eq!(Latches::from_text(&key(), &latches.to_text(&key())), Ok(latches));
     }
@@ -162,4 +165,42 @@ fn deposits_and_withdrawals_move_day_start_and_high_water_mark_alike() {
     assert_eq!((world.guard.latches().high_water, world.guard.latches().day_start), (money("600000"), money("600000")));
     world.hold(10);
     assert_eq!(world.code(&sell(10, 1)), None);
+}
+
+#[test]
+fn a_loss_trips_once_under_whatever_had_stopped_trading_before() {
+    for killed in [true, false] {
+        let mut world = World::new(json!({ "maxDailyLoss": "100", "maxDrawdownBps": 5, "slippage": { "bps": 10, "fills": 1 } }));
+        world.hold(100);
+        world.admit(&buy(1, 1)).unwrap();
+        let id = world.last();
+        if killed {
+            world.guard.kill(world.now);
+        } else {
+            world.fill(id, 10_012, 1);
+        }
+        let before = world.guard.state();
+        assert_ne!(before, State::Active);
+        assert!(matches!(world.quote(9_800, 9_802), Trip::Reduce(denial) if denial.code == Code::DailyLoss), "after {before:?}");
+        assert!(matches!(world.quote(9_790, 9_792), Trip::None), "once");
+        assert!(matches!(world.quote(9_400, 9_402), Trip::Halt(denial) if denial.code == Code::Drawdown), "after {before:?}");
+        assert!(matches!(world.quote(9_390, 9_392), Trip::None), "once");
+        assert_eq!(world.guard.state(), State::Halted(if killed { Code::Killed } else { Code::Drawdown }));
+    }
+}
+
+#[test]
+fn midnight_does_not_let_go_what_a_person_has_to() {
+    let mut world = World::new(json!({ "maxDailyLoss": "100", "autoRearm": true, "slippage": { "bps": 10, "fills": 1 } }));
+    world.hold(100);
+    world.admit(&buy(1, 1)).unwrap();
+    let id = world.last();
+    assert!(matches!(world.quote(9_800, 9_802), Trip::Reduce(_)));
+    world.fill(id, 10_012, 1);
+    assert_eq!(world.guard.state(), State::Reducing(Code::DailyLoss));
+    world.now = Time((NOON.utc_day() + 1) * NS_PER_DAY);
+    world.quote(9_800, 9_802);
+    assert_eq!(world.guard.state(), State::Reducing(Code::Slippage));
+    world.guard.let_go_on(world.now, "alice").unwrap();
+    assert_eq!(world.guard.state(), State::Active);
 }
