@@ -1,6 +1,6 @@
 //! Nothing risky happens without a key that a person turned: who, for what exactly, and once.
 
-use reeve_api::{AgentRun, Approval, ApprovalPhase, Goal};
+use reeve_api::{AgentRun, Approval, ApprovalPhase, Goal, RiskBudget};
 use reeve_core::journal::{Event, Observation};
 use reeve_tests::{FakeModel, Start, Turn, World, call, ci_written, finish, one_line_written};
 use serde_json::{Value, json};
@@ -268,6 +268,29 @@ async fn an_approval_that_is_not_used_in_time_is_not_used() {
         let ended = world.goal_ended("one").await;
         assert!(ended.reason == "MergeRefused" && ended.message.contains("expired"), "{}: {}", ended.reason, ended.message);
         world.approval_is(name(&approval), ApprovalPhase::Expired).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_approved_call_that_stood_still_past_its_time_is_not_begun() {
+    World::scenario("stood-still", async |world| {
+        world.agents_ask(&FakeModel::playing(writes(1)).await).await;
+        let _operator = world.operator().await;
+        writes_need(world, 1).await;
+        world.budget("default", json!({"toolCalls": 0, "tokens": 1_000_000})).await;
+        world.run("asks", json!({"approval": {"timeoutSeconds": 20}})).await;
+        let approval = world.asks("asks").await;
+        world.approver("alice").await.votes(&approval, "alice", "Approve").await.unwrap();
+        world.approval_is(name(&approval), ApprovalPhase::Consumed).await;
+        world.run_is("asks", "BudgetExhausted").await;
+        world.until(approval.spec.expires_at.0).await;
+        world.patch::<RiskBudget>("default", json!({"spec": {"limits": {"toolCalls": 10}}})).await.unwrap();
+        world.succeeded("asks").await;
+        let rows = world.journal("asks").await;
+        assert_eq!(rows.results()[0].observation, Observation::Refused, "{rows}");
+        assert!(rows.told(0).contains("had not begun by then"), "{}", rows.told(0));
+        world.verify().await;
     })
     .await;
 }

@@ -170,6 +170,18 @@ fn votes_are_heard_while_the_run_stands_still_and_used_when_it_goes_on() {
 }
 
 #[test]
+fn who_waits_for_people_takes_no_place_from_those_who_work() {
+    let mut shell = asking();
+    request(&mut shell, 1);
+    create(&mut shell, 1);
+    assert!(!next(&shell.state, at(0)).works());
+    settle(&mut shell, 1, ApprovalPhase::Approved);
+    assert!(next(&shell.state, at(0)).works());
+    shell.push(Event::RunSuspended(Suspension::default()));
+    assert!(!next(&shell.state, at(0)).works());
+}
+
+#[test]
 fn every_cause_has_to_go_before_a_run_goes_on() {
     let mut shell = Shell::new(spec(Role::Coder), Vec::new());
     shell.step();
