@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::path::{self, Reached};
 use super::trail::Trail;
-use super::{Asked, Desk, OnTheWay, VenueError, is_pair};
+use super::{Asked, Desk, OnTheWay, VenueError, is_pair, reduce};
 use crate::event::{Bar, Key};
 use crate::instrument::{InstrumentId, Liquidity};
 use crate::number::{Price, Qty};
@@ -382,14 +382,11 @@ impl BarVenue {
     fn reduce_other_leg(&mut self, order: &Order, qty: Qty, desk: &mut dyn Desk) -> Result<(), VenueError> {
         let Some(place) = self.resting.iter().position(|resting| is_pair(&resting.order, order)) else { return Ok(()) };
         let other = &mut self.resting[place];
-        let filled = other.order.qty.minus(other.left)?;
-        other.left = Qty(other.left.0.saturating_sub(qty.0).max(0));
-        let (id, to) = (other.order.id, filled.plus(other.left)?);
+        let (id, event) = (other.order.id, reduce(&other.order, &mut other.left, qty)?);
         if other.left == Qty::ZERO {
             self.resting.remove(place);
-            return desk.tell(id, OrderEvent::Cancelled);
         }
-        desk.tell(id, OrderEvent::Reduced { to })
+        desk.tell(id, event)
     }
 
     /// Ends what may not wait for another match.

@@ -72,3 +72,13 @@ pub(crate) fn is_pair(one: &Order, other: &Order) -> bool {
     let of = |order: &Order| (order.oco, order.id.strategy, order.instrument, order.side);
     one.oco.is_some() && one.id != other.id && of(one) == of(other)
 }
+
+/// Takes from an order's open quantity what the other leg of its pair traded, and gives what its owner is told.
+pub(crate) fn reduce(order: &Order, left: &mut Qty, by: Qty) -> Result<OrderEvent, Overflow> {
+    let filled = order.qty.minus(*left)?;
+    *left = Qty(left.0.saturating_sub(by.0).max(0));
+    if *left == Qty::ZERO {
+        return Ok(OrderEvent::Cancelled);
+    }
+    Ok(OrderEvent::Reduced { to: filled.plus(*left)? })
+}

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::queue::Shown;
 use super::trail::Trail;
-use super::{Asked, Desk, OnTheWay, VenueError, is_pair};
+use super::{Asked, Desk, OnTheWay, VenueError, is_pair, reduce};
 use crate::account::BookState;
 use crate::event::{Key, MarketEvent, Quote, Trade};
 use crate::instrument::{InstrumentId, Liquidity};
@@ -262,13 +262,10 @@ impl TickVenue {
     fn reduce_other_leg(&mut self, order: &Order, qty: Qty, desk: &mut dyn Desk) -> Result<(), VenueError> {
         let Some(place) = self.resting.iter().position(|resting| is_pair(&resting.order, order)) else { return Ok(()) };
         let other = &mut self.resting[place];
-        let filled = other.order.qty.minus(other.left)?;
-        other.left = Qty(other.left.0.saturating_sub(qty.0).max(0));
-        let (id, to) = (other.order.id, filled.plus(other.left)?);
+        let (id, event) = (other.order.id, reduce(&other.order, &mut other.left, qty)?);
         if other.left == Qty::ZERO {
             self.resting.remove(place);
-            return desk.tell(id, OrderEvent::Cancelled);
         }
-        desk.tell(id, OrderEvent::Reduced { to })
+        desk.tell(id, event)
     }
 }
