@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use futures::FutureExt as _;
 use futures::future::join_all;
 use reeve_core::Digest;
 use reeve_core::class::Class;
@@ -100,4 +101,22 @@ async fn a_name_points_at_an_artifact_that_is_there() {
     }
     let again = Artifacts::open(directory.path()).await.unwrap();
     assert_eq!(again.pointed("goals/a").await.unwrap(), Some(two), "a name outlives the process");
+}
+
+#[test]
+fn a_store_in_memory_keeps_the_same_promises_and_never_waits() {
+    let artifacts = Artifacts::in_memory();
+    // No runtime: whatever would wait for a thread or a disk would panic or stand still here.
+    let digest = artifacts.put(b"abc".to_vec()).now_or_never().unwrap().unwrap();
+    assert_eq!(digest, Digest::of(b"abc"));
+    let shared = artifacts.clone();
+    assert_eq!(shared.get(&digest).now_or_never().unwrap(), Ok(b"abc".to_vec()));
+    assert_eq!(shared.has(&digest).now_or_never().unwrap(), Ok(true));
+    let absent = Digest::of(b"absent");
+    assert_eq!(shared.get(&absent).now_or_never().unwrap(), Err(StoreError::Missing { digest: absent }));
+    assert_eq!(shared.point("goals/a", &absent).now_or_never().unwrap(), Err(StoreError::Missing { digest: absent }));
+    assert_eq!(shared.point("goals/a", &digest).now_or_never().unwrap(), Ok(()));
+    assert_eq!(artifacts.pointed("goals/a").now_or_never().unwrap(), Ok(Some(digest)));
+    assert_eq!(artifacts.pointed("goals/b").now_or_never().unwrap(), Ok(None));
+    assert!(matches!(artifacts.point("../a", &digest).now_or_never().unwrap(), Err(StoreError::Malformed { .. })));
 }

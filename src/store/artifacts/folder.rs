@@ -1,4 +1,4 @@
-//! Artifacts: bytes kept under their SHA-256 digest.
+//! Folder as files of a folder.
 //!
 //! Layout: `ab/cdef…`, the digest's hex digits after the first two as the file's name. A file gets its name only when its bytes are on the
 //! disk, so a name that exists is whole; what a crash leaves lies in `tmp/` and is swept at the next open. `refs/` holds names that point
@@ -12,28 +12,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use reeve_core::Digest;
 
+use super::{MAX_ARTIFACT_BYTES, Name, verified};
 use crate::StoreError;
-
-/// The largest artifact, bytes: a packed workspace.
-pub const MAX_ARTIFACT_BYTES: u64 = reeve_core::limits::MAX_WORKSPACE_BYTES;
 
 const TEMPORARY: &str = "tmp";
 const POINTERS: &str = "refs";
 
-/// The content store; clones share it.
+/// Clones share it.
 #[derive(Clone, Debug)]
-pub struct Artifacts {
+pub(super) struct Folder {
     root: Arc<Path>,
     /// Names the next temporary file.
     next: Arc<AtomicU64>,
 }
 
-impl Artifacts {
-    /// Opens the store that this process writes, makes its directory if need be, and sweeps what a crash left.
-    ///
-    /// # Errors
-    /// [`StoreError::Unusable`].
-    pub async fn open(directory: &Path) -> Result<Artifacts, StoreError> {
+impl Folder {
+    pub(super) async fn open(directory: &Path) -> Result<Folder, StoreError> {
         let root: Arc<Path> = directory.into();
         let swept = Arc::clone(&root);
         blocking(move || {
@@ -48,29 +42,18 @@ impl Artifacts {
             sweep().map_err(|error| StoreError::Unusable { path: swept.to_path_buf(), why: error.to_string() })
         })
         .await?;
-        Ok(Artifacts { root, next: Arc::default() })
+        Ok(Folder { root, next: Arc::default() })
     }
 
-    /// Opens a store to read it, and changes nothing: another process may be writing it.
-    ///
-    /// # Errors
-    /// [`StoreError::Unusable`].
-    pub fn open_read_only(directory: &Path) -> Result<Artifacts, StoreError> {
+    pub(super) fn open_read_only(directory: &Path) -> Result<Folder, StoreError> {
         match std::fs::metadata(directory) {
-            Ok(meta) if meta.is_dir() => Ok(Artifacts { root: directory.into(), next: Arc::default() }),
+            Ok(meta) if meta.is_dir() => Ok(Folder { root: directory.into(), next: Arc::default() }),
             Ok(_) => Err(StoreError::Unusable { path: directory.to_owned(), why: "it is not a directory".to_owned() }),
             Err(error) => Err(StoreError::Unusable { path: directory.to_owned(), why: error.to_string() }),
         }
     }
 
-    /// Keeps these bytes. They are on the disk when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError::TooLarge`], [`StoreError::Unavailable`].
-    pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
-        if bytes.len() as u64 > MAX_ARTIFACT_BYTES {
-            return Err(StoreError::TooLarge { what: "an artifact".to_owned(), bytes: bytes.len() as u64, limit: MAX_ARTIFACT_BYTES });
-        }
+    pub(super) async fn put(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
         let root = Arc::clone(&self.root);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         blocking(move || {
@@ -86,11 +69,7 @@ impl Artifacts {
         .await
     }
 
-    /// The bytes of this digest, verified.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Corrupt`] when the file is not what its name says, [`StoreError::Unavailable`].
-    pub async fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+    pub(super) async fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let (path, digest) = (path_of(&self.root, digest), *digest);
         blocking(move || {
             let failed = |error: std::io::Error| {
@@ -100,29 +79,13 @@ impl Artifacts {
             let mut bytes = Vec::new();
             // One byte more than there may be, so that a file of any size takes no more memory than that.
             File::open(&path).and_then(|file| file.take(MAX_ARTIFACT_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
-            if bytes.len() as u64 > MAX_ARTIFACT_BYTES {
-                return Err(StoreError::Corrupt { digest, why: format!("it is longer than {MAX_ARTIFACT_BYTES} bytes") });
-            }
-            let found = Digest::of(&bytes);
-            if found == digest {
-                return Ok(bytes);
-            }
-            Err(StoreError::Corrupt { digest, why: format!("its {} bytes hash to {found}", bytes.len()) })
+            verified(&digest, bytes)
         })
         .await
     }
 
-    /// Points a name at an artifact: what was merged, for example. The name is durable when this returns; doing it again changes nothing.
-    ///
-    /// A name is one or more parts of letters, digits and `-`, with `/` between them.
-    ///
-    /// # Errors
-    /// [`StoreError::Malformed`] for another name, [`StoreError::Missing`] when there is no such artifact, [`StoreError::Unavailable`].
-    pub async fn point(&self, name: &str, digest: &Digest) -> Result<(), StoreError> {
-        let (path, digest) = (self.pointer(name)?, *digest);
-        if !self.has(&digest).await? {
-            return Err(StoreError::Missing { digest });
-        }
+    pub(super) async fn point(&self, name: Name<'_>, digest: &Digest) -> Result<(), StoreError> {
+        let (path, digest) = (self.pointer(name), *digest);
         let root = Arc::clone(&self.root);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         blocking(move || {
@@ -144,12 +107,8 @@ impl Artifacts {
         .await
     }
 
-    /// What a name points at; None where nobody pointed it at anything.
-    ///
-    /// # Errors
-    /// [`StoreError::Malformed`] for what is no name, or no digest, [`StoreError::Unavailable`].
-    pub async fn pointed(&self, name: &str) -> Result<Option<Digest>, StoreError> {
-        let path = self.pointer(name)?;
+    pub(super) async fn pointed(&self, name: Name<'_>) -> Result<Option<Digest>, StoreError> {
+        let path = self.pointer(name);
         blocking(move || match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let digest = text.parse().map_err(|error| StoreError::Malformed { why: format!("{}: {error}", path.display()) })?;
@@ -161,20 +120,11 @@ impl Artifacts {
         .await
     }
 
-    fn pointer(&self, name: &str) -> Result<PathBuf, StoreError> {
-        let part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if !name.split('/').all(part) {
-            let why = format!("expected a name of letters, digits and `-`, with `/` between its parts, found {name:?}");
-            return Err(StoreError::Malformed { why });
-        }
-        Ok(self.root.join(POINTERS).join(name))
+    fn pointer(&self, name: Name<'_>) -> PathBuf {
+        self.root.join(POINTERS).join(name.0)
     }
 
-    /// Whether there is an artifact of this digest. Only [`Artifacts::get`] says whether it is whole.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+    pub(super) async fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
         let path = path_of(&self.root, digest);
         blocking(move || path.try_exists().map_err(|error| StoreError::of_io("looking for an artifact", &error))).await
     }

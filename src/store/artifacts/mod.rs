@@ -1,0 +1,147 @@
+//! Artifacts: bytes kept under their SHA-256 digest, and names that point at them.
+//!
+//! Architecture invariant: whatever keeps them, bytes are handed out only when they hash to the digest that was asked for.
+//! (`bytes_that_changed_are_never_handed_out`)
+
+mod folder;
+mod memory;
+
+use std::path::Path;
+
+use reeve_core::Digest;
+
+use crate::StoreError;
+use folder::Folder;
+use memory::Memory;
+
+/// The largest artifact, bytes: a packed workspace.
+pub const MAX_ARTIFACT_BYTES: u64 = reeve_core::limits::MAX_WORKSPACE_BYTES;
+
+/// The content store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Artifacts(Place);
+
+/// What keeps the bytes.
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(Folder),
+    Memory(Memory),
+}
+
+impl Artifacts {
+    /// Opens the store that this process writes, makes its directory if need be, and sweeps what a crash left.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub async fn open(directory: &Path) -> Result<Artifacts, StoreError> {
+        Ok(Artifacts(Place::Folder(Folder::open(directory).await?)))
+    }
+
+    /// Opens a store to read it, and changes nothing: another process may be writing it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub fn open_read_only(directory: &Path) -> Result<Artifacts, StoreError> {
+        Ok(Artifacts(Place::Folder(Folder::open_read_only(directory)?)))
+    }
+
+    /// A store that ends with its last clone. Starts no thread and never waits: the same calls in the same order find the same.
+    pub fn in_memory() -> Artifacts {
+        Artifacts(Place::Memory(Memory::default()))
+    }
+
+    /// Keeps these bytes. They are durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`], [`StoreError::Unavailable`].
+    pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
+        if bytes.len() as u64 > MAX_ARTIFACT_BYTES {
+            return Err(StoreError::TooLarge { what: "an artifact".to_owned(), bytes: bytes.len() as u64, limit: MAX_ARTIFACT_BYTES });
+        }
+        match &self.0 {
+            Place::Folder(folder) => folder.put(bytes).await,
+            Place::Memory(memory) => Ok(memory.put(bytes)),
+        }
+    }
+
+    /// The bytes of this digest, verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Corrupt`] when what is kept is not what its name says, [`StoreError::Unavailable`].
+    pub async fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.get(digest).await,
+            Place::Memory(memory) => memory.get(digest),
+        }
+    }
+
+    /// Points a name at an artifact: what was merged, for example. The name is durable when this returns; doing it again changes nothing.
+    ///
+    /// A name is one or more parts of letters, digits and `-`, with `/` between them.
+    ///
+    /// # Errors
+    /// [`StoreError::Malformed`] for another name, [`StoreError::Missing`] when there is no such artifact, [`StoreError::Unavailable`].
+    pub async fn point(&self, name: &str, digest: &Digest) -> Result<(), StoreError> {
+        let name = Name::parse(name)?;
+        if !self.has(digest).await? {
+            return Err(StoreError::Missing { digest: *digest });
+        }
+        match &self.0 {
+            Place::Folder(folder) => folder.point(name, digest).await,
+            Place::Memory(memory) => {
+                memory.point(name, *digest);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a name points at; None where nobody pointed it at anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Malformed`] for what is no name, or no digest, [`StoreError::Unavailable`].
+    pub async fn pointed(&self, name: &str) -> Result<Option<Digest>, StoreError> {
+        let name = Name::parse(name)?;
+        match &self.0 {
+            Place::Folder(folder) => folder.pointed(name).await,
+            Place::Memory(memory) => Ok(memory.pointed(name)),
+        }
+    }
+
+    /// Whether there is an artifact of this digest. Only [`Artifacts::get`] says whether it is whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.has(digest).await,
+            Place::Memory(memory) => Ok(memory.has(digest)),
+        }
+    }
+}
+
+/// A name that leads to no place outside the store.
+#[derive(Clone, Copy, Debug)]
+struct Name<'a>(&'a str);
+
+impl Name<'_> {
+    fn parse(name: &str) -> Result<Name<'_>, StoreError> {
+        let part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if name.split('/').all(part) {
+            return Ok(Name(name));
+        }
+        let why = format!("expected a name of letters, digits and `-`, with `/` between its parts, found {name:?}");
+        Err(StoreError::Malformed { why })
+    }
+}
+
+/// Hands out bytes that are what their name says, and no others.
+fn verified(digest: &Digest, bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    if bytes.len() as u64 > MAX_ARTIFACT_BYTES {
+        return Err(StoreError::Corrupt { digest: *digest, why: format!("it is longer than {MAX_ARTIFACT_BYTES} bytes") });
+    }
+    let found = Digest::of(&bytes);
+    if found == *digest {
+        return Ok(bytes);
+    }
+    Err(StoreError::Corrupt { digest: *digest, why: format!("its {} bytes hash to {found}", bytes.len()) })
+}
