@@ -69,6 +69,30 @@ fn the_core_is_pure() {
 }
 
 #[test]
+fn time_and_chance_come_from_the_surroundings() {
+    let operator = repository().join("src/operator");
+    // The Lease's own writer stands outside of what a simulation drives: it carries a time for people and reads none.
+    let outside = ["surroundings.rs", "lease.rs"];
+    let forbidden = ["Timestamp::now", "SystemTime", "std::time::Instant", "RandomState", "fastrand", "spawn_blocking", "thread::"];
+    let mut found = Vec::new();
+    for path in rust_files(&operator).into_iter().filter(|path| !is_test(path) && !path.starts_with(operator.join("examples"))) {
+        if outside.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        let lines = code(&path);
+        for (number, line) in &lines {
+            found.extend(forbidden.iter().filter(|word| line.contains(*word)).map(|word| format!("{}:{number}: {word}", path.display())));
+            let chosen_by_chance =
+                line.contains("select! {") && lines.iter().all(|(next, line)| *next != number + 1 || line.trim() != "biased;");
+            if chosen_by_chance {
+                found.push(format!("{}:{number}: select! without biased", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "src/operator takes time and chance from surroundings.rs:\n{}", found.join("\n"));
+}
+
+#[test]
 fn data_flows_downward_only() {
     let below = [
         ("api", &["reeve-core", "reeve-store", "reeve-gateway", "reeve-tools", "reeve-operator", "reeve-cli"][..]),

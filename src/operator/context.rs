@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use reeve_core::journal::{Epoch, RowDraft, Stream};
 use reeve_store::{Artifacts, Journal};
@@ -21,12 +22,15 @@ use crate::run::Registry;
 use crate::sandbox::Pods;
 use crate::scope::Scope;
 use crate::secrets::Secrets;
+use crate::surroundings::Surroundings;
 use crate::web::Readiness;
 
 /// One operator process while it leads.
 pub(crate) struct Context {
     /// Settings, fixed at start.
     pub(crate) config: Config,
+    /// Time of day, chance, and the way to sandboxes.
+    pub(crate) surroundings: Surroundings,
     /// The API server.
     pub(crate) client: Client,
     /// Sandbox Pods as last seen, by scope.
@@ -71,6 +75,11 @@ impl Context {
         self.pods.get(&Scope::Namespace(namespace.to_owned())).or_else(|| self.pods.get(&Scope::All))
     }
 
+    /// The time of day.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.surroundings.clock.now()
+    }
+
     /// Appends a row to the operator's own stream.
     pub(crate) async fn append_own(&self, draft: RowDraft) -> Result<(), Error> {
         let _turn = self.own_stream.lock().await;
@@ -81,8 +90,6 @@ impl Context {
 
     /// How long to wait before an object that failed is tried again.
     pub(crate) fn again_in(&self, object: &str) -> Duration {
-        // Jitter needs no secrecy: the hasher's random keys are enough.
-        let bits = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), object);
-        self.backoff.failed(object.to_owned(), f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX))
+        self.backoff.failed(object.to_owned(), self.surroundings.chance.of(object))
     }
 }

@@ -116,6 +116,7 @@ impl Kill {
             }
             // A view grows stale without a change: look again by then.
             tokio::select! {
+                biased;
                 _ = changed.changed() => {}
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }

@@ -28,6 +28,7 @@ mod run;
 pub mod sandbox;
 mod scope;
 mod secrets;
+mod surroundings;
 pub mod telemetry;
 pub mod web;
 
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, LoopbackAddress, READ_API_PORT};
 pub use error::Error;
+pub use surroundings::{ByteStream, Chance, Clock, Streams, Surroundings};
 
 use crate::cluster::{Backoff, LeaseConfig, acquire};
 use crate::context::Context;
@@ -74,15 +76,26 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let lease = LeaseConfig::new(&config.namespace, &config.lease_name, &config.identity);
     let floor = journal.highest_epoch().await?;
     let held = tokio::select! {
+        biased;
         held = acquire(client.clone(), lease, floor) => held?,
         () = stop.cancelled() => return Ok(()),
     };
     let lost = held.lost();
     // Ends all work: when the process is asked to stop, when the Lease is lost, when a write is fenced.
     let work = stop.child_token();
+    let leading = Leading {
+        config,
+        surroundings: Surroundings::real(client.clone()),
+        client,
+        journal: journal.clone(),
+        artifacts,
+        epoch: held.epoch(),
+        readiness: readiness.clone(),
+    };
     let outcome = tokio::select! {
-        outcome = lead(config, client, journal.clone(), artifacts, held.epoch(), readiness.clone(), work.clone()) => outcome,
+        biased;
         () = lost.cancelled() => Err(Error::Fenced("the Lease is lost".to_owned())),
+        outcome = lead(leading, work.clone()) => outcome,
     };
     readiness.not_ready("stops");
     work.cancel();
@@ -97,15 +110,32 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     }
 }
 
-async fn lead(
-    config: Config,
-    client: Client,
-    journal: Journal,
-    artifacts: Artifacts,
-    epoch: reeve_core::journal::Epoch,
-    readiness: Readiness,
-    stop: CancellationToken,
-) -> Result<(), Error> {
+/// What an operator has once it leads.
+pub struct Leading {
+    /// Its settings. Addresses and the Lease are not looked at any more.
+    pub config: Config,
+    /// Time of day, chance, and the way to sandboxes.
+    pub surroundings: Surroundings,
+    /// The API server.
+    pub client: Client,
+    /// The journal, open to write.
+    pub journal: Journal,
+    /// The artifact store, open to write.
+    pub artifacts: Artifacts,
+    /// Epoch of the Lease that is held.
+    pub epoch: reeve_core::journal::Epoch,
+    /// Told once everything is known that work needs.
+    pub readiness: Readiness,
+}
+
+/// Does the work of an operator that leads, until `stop` fires.
+///
+/// Dropping the future does not end the tasks that it has started; the end of their runtime does.
+///
+/// # Errors
+/// [`Error`] where what is in force cannot be read at the start.
+pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error> {
+    let Leading { config, surroundings, client, journal, artifacts, epoch, readiness } = leading;
     let scopes: Vec<Scope> = match config.watch_namespaces.as_slice() {
         [] => vec![Scope::All],
         some => some.iter().cloned().map(Scope::Namespace).collect(),
@@ -134,6 +164,7 @@ async fn lead(
     let places = Arc::new(Semaphore::new(config.max_concurrent_runs));
     let context = Arc::new(Context {
         config,
+        surroundings,
         client,
         pods,
         journal,
@@ -165,6 +196,7 @@ async fn lead(
     readiness.ready();
     let all = futures::future::join_all(work);
     tokio::select! {
+        biased;
         _ = all => {}
         () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
     }

@@ -306,6 +306,7 @@ async fn renew(api: Api<Lease>, config: LeaseConfig, mut lease: Lease, asked: In
     loop {
         let pause = config.retry_period.min(good_until.saturating_duration_since(Instant::now()));
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Some(lease),
             () = tokio::time::sleep(pause) => {}
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 use reeve_api::{AgentProfile, AgentProfileStatus, ConditionStatus, ModelProvider, Route};
@@ -31,7 +30,7 @@ async fn reconcile(context: Arc<Context>, profile: Arc<AgentProfile>) -> Result<
     let status = AgentProfileStatus {
         observed_generation: profile.metadata.generation,
         digest: Some(digest.to_string()),
-        conditions: conditions::set(&old.conditions, &[say], profile.metadata.generation, Timestamp::now()),
+        conditions: conditions::set(&old.conditions, &[say], profile.metadata.generation, context.now()),
     };
     let changed = profile.status.as_ref() != Some(&status);
     show(&context, profile.as_ref(), profile.status.as_ref(), &status).await?;

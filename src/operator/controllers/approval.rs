@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use reeve_api::{Approval, ApprovalPhase, ApprovalStatus, ConditionStatus};
 use reeve_core::conditions::{self, Say};
@@ -41,7 +40,7 @@ async fn reconcile(context: Arc<Context>, approval: Arc<Approval>) -> Result<Act
         observed_generation: approval.metadata.generation,
         missing: old.missing,
         votes: old.votes.clone(),
-        conditions: conditions::set(&old.conditions, &[say], approval.metadata.generation, Timestamp::now()),
+        conditions: conditions::set(&old.conditions, &[say], approval.metadata.generation, context.now()),
     };
     show(&context, approval.as_ref(), approval.status.as_ref(), &status).await?;
     Ok(Action::await_change())

@@ -45,6 +45,7 @@ pub(super) fn forget_deleted<K: Kind>(context: Arc<Context>, scope: &Scope, kept
             std::future::ready(())
         });
         tokio::select! {
+            biased;
             () = deletions => {}
             () = stop.cancelled() => {}
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::core::DeserializeGuard;
@@ -35,7 +34,7 @@ async fn reconcile(context: Arc<Context>, goal: Arc<Goal>) -> Result<Action, Err
         return Ok(Action::await_change());
     }
     let children = observe(&context, &goal).await?;
-    let plan = goal::plan(&goal, |name| children.get(name).cloned().unwrap_or(Child::Absent), Timestamp::now());
+    let plan = goal::plan(&goal, |name| children.get(name).cloned().unwrap_or(Child::Absent), context.now());
     // A status that says Suspended stands before a run is suspended for it, and one that says that a run is there after it was created.
     let (first, last): (Vec<_>, Vec<_>) =
         plan.actions.iter().partition(|action| !matches!(action, goal::Action::Suspend { suspended: true, .. }));
@@ -62,7 +61,7 @@ async fn tell(context: &Context, goal: &Goal, plan: &Plan, action: &goal::Action
         WriteError::Api { .. } => return,
         WriteError::NameTaken { .. } | WriteError::Incomplete { .. } => refusal.to_string(),
     };
-    let status = goal::refused(goal, &plan.status, name, &why, Timestamp::now());
+    let status = goal::refused(goal, &plan.status, name, &why, context.now());
     if let Err(error) = show(context, goal, goal.status.as_ref(), &status).await {
         tracing::warn!(goal = format!("{}/{}", goal.namespace().unwrap_or_default(), goal.name_any()), %error, "its status cannot be written");
     }

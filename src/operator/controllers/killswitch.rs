@@ -40,7 +40,7 @@ fn forget(context: &Arc<Context>, uid: &str) {
     let context = Arc::clone(context);
     tokio::spawn(async move {
         let event = context.secrets.redacted(&seen.namespace.clone(), Event::Kill(seen));
-        let appended = match RowDraft::of(&event, &Actor::Spec, Timestamp::now()) {
+        let appended = match RowDraft::of(&event, &Actor::Spec, context.now()) {
             Ok(draft) => context.append_own(draft).await,
             Err(error) => Err(Error::bug(error.to_string())),
         };
@@ -62,7 +62,7 @@ async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Act
         (false, true) => released(&context, &switch, old).await,
         (true, true) if old.quiet_after_ms.is_none() => wait_for_quiet(&context, &switch, old).await,
         (true, true) | (false, false) => {
-            let status = with_ready(&switch, old.clone(), said(&switch, &old));
+            let status = with_ready(&switch, old.clone(), said(&switch, &old), context.now());
             show(&context, switch.as_ref(), switch.status.as_ref(), &status).await?;
             Ok(Action::await_change())
         }
@@ -71,7 +71,7 @@ async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Act
 
 async fn engaged(context: &Arc<Context>, switch: &KillSwitch) -> Result<Action, Error> {
     journal(context, switch, true).await?;
-    let at = Time(whole_second(Timestamp::now()));
+    let at = Time(whole_second(context.now()));
     let status = KillSwitchStatus { engaged_at: Some(at), ..KillSwitchStatus::default() };
     wait_for_quiet(context, switch, status).await
 }
@@ -104,7 +104,7 @@ async fn wait_for_quiet(context: &Arc<Context>, switch: &KillSwitch, status: Kil
         quiet_after_ms: if quiet { i64::try_from(since.elapsed().as_millis()).ok() } else { None },
         ..status
     };
-    let status = with_ready(switch, status.clone(), said(switch, &status));
+    let status = with_ready(switch, status.clone(), said(switch, &status), context.now());
     show(context, switch, switch.status.as_ref(), &status).await?;
     Ok(if quiet { Action::await_change() } else { Action::requeue(LOOK_EVERY) })
 }
@@ -132,8 +132,8 @@ async fn all_driven(context: &Context, scope: &Scope) -> Result<bool, Error> {
 async fn released(context: &Arc<Context>, switch: &KillSwitch, old: KillSwitchStatus) -> Result<Action, Error> {
     journal(context, switch, false).await?;
     context.kill.forget_counts(&switch.uid().unwrap_or_default());
-    let status = KillSwitchStatus { released_at: Some(Time(whole_second(Timestamp::now()))), ..old };
-    let status = with_ready(switch, status.clone(), said(switch, &status));
+    let status = KillSwitchStatus { released_at: Some(Time(whole_second(context.now()))), ..old };
+    let status = with_ready(switch, status.clone(), said(switch, &status), context.now());
     show(context, switch, switch.status.as_ref(), &status).await?;
     Ok(Action::await_change())
 }
@@ -149,7 +149,7 @@ async fn journal(context: &Context, switch: &KillSwitch, engaged: bool) -> Resul
     };
     context.kill.journaled(&seen);
     let event = context.secrets.redacted(&namespace, Event::Kill(seen));
-    let draft = RowDraft::of(&event, &Actor::Spec, Timestamp::now()).map_err(|error| Error::bug(error.to_string()))?;
+    let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
     context.append_own(draft).await
 }
 
@@ -166,8 +166,8 @@ fn said(switch: &KillSwitch, status: &KillSwitchStatus) -> Say {
     }
 }
 
-fn with_ready(switch: &KillSwitch, status: KillSwitchStatus, say: Say) -> KillSwitchStatus {
+fn with_ready(switch: &KillSwitch, status: KillSwitchStatus, say: Say, now: Timestamp) -> KillSwitchStatus {
     let generation = switch.metadata.generation;
-    let conditions = conditions::set(&status.conditions, &[say], generation, Timestamp::now());
+    let conditions = conditions::set(&status.conditions, &[say], generation, now);
     KillSwitchStatus { observed_generation: generation, conditions, ..status }
 }

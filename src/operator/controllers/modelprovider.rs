@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use reeve_api::{ConditionStatus, ModelProvider, ModelProviderStatus, ProviderKind};
@@ -35,7 +34,7 @@ async fn reconcile(context: Arc<Context>, provider: Arc<ModelProvider>) -> Resul
     let old = provider.status.clone().unwrap_or_default();
     let status = ModelProviderStatus {
         observed_generation: provider.metadata.generation,
-        conditions: conditions::set(&old.conditions, &[say], provider.metadata.generation, Timestamp::now()),
+        conditions: conditions::set(&old.conditions, &[say], provider.metadata.generation, context.now()),
     };
     let changed = provider.status.as_ref() != Some(&status);
     show(&context, provider.as_ref(), provider.status.as_ref(), &status).await?;

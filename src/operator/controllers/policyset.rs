@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
@@ -182,7 +181,7 @@ async fn judge(context: &Context, set: &PolicySet) -> Result<PolicySetStatus, Er
         observed_generation: set.metadata.generation,
         active_digest: active.as_ref().map(|active| active.digest.to_string()),
         policies: active.as_ref().map(|active| i32::try_from(active.policies).unwrap_or(i32::MAX)),
-        conditions: conditions::set(&old.conditions, &[say], set.metadata.generation, Timestamp::now()),
+        conditions: conditions::set(&old.conditions, &[say], set.metadata.generation, context.now()),
     })
 }
 
@@ -229,7 +228,7 @@ async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &st
         digest,
         generation: set.metadata.generation.unwrap_or_default(),
     };
-    let draft = RowDraft::of(&Event::PolicyActivated(activated.clone()), &Actor::Operator, Timestamp::now()).map_err(bug)?;
+    let draft = RowDraft::of(&Event::PolicyActivated(activated.clone()), &Actor::Operator, context.now()).map_err(bug)?;
     context.append_own(draft).await?;
     context.policies.activate(namespace, name, in_force(context, &activated, &set.spec, compiled));
     context.references.notify_waiters();

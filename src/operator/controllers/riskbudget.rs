@@ -102,6 +102,7 @@ pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(),
         let mut tick = tokio::time::interval(SWEPT_EVERY);
         loop {
             tokio::select! {
+                biased;
                 () = context.stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
@@ -150,7 +151,7 @@ async fn reconcile(context: Arc<Context>, object: Arc<RiskBudget>) -> Result<Act
         Ok(wanted) => wanted,
         Err(error) => {
             let balance = context.journal.balance(&account).await?;
-            let status = status_of(&object, &balance, Some(error.to_string()));
+            let status = status_of(&object, &balance, Some(error.to_string()), context.now());
             show(&context, object.as_ref(), object.status.as_ref(), &status).await?;
             return Ok(Action::await_change());
         }
@@ -162,7 +163,7 @@ async fn reconcile(context: Arc<Context>, object: Arc<RiskBudget>) -> Result<Act
         context.references.notify_waiters();
     }
     let balance = context.journal.balance(&account).await?;
-    let status = status_of(&object, &balance, None);
+    let status = status_of(&object, &balance, None, context.now());
     show(&context, object.as_ref(), object.status.as_ref(), &status).await?;
     Ok(Action::await_change())
 }
@@ -170,13 +171,13 @@ async fn reconcile(context: Arc<Context>, object: Arc<RiskBudget>) -> Result<Act
 /// Journals limits, which brings them into force.
 async fn limit(context: &Context, limited: BudgetLimited) -> Result<(), Error> {
     let draft =
-        RowDraft::of(&Event::BudgetLimited(limited), &Actor::Operator, Timestamp::now()).map_err(|error| Error::bug(error.to_string()))?;
+        RowDraft::of(&Event::BudgetLimited(limited), &Actor::Operator, context.now()).map_err(|error| Error::bug(error.to_string()))?;
     context.append_own(draft).await?;
     context.budgets.send_modify(|n| *n += 1);
     Ok(())
 }
 
-fn status_of(object: &RiskBudget, balance: &Balance, invalid: Option<String>) -> RiskBudgetStatus {
+fn status_of(object: &RiskBudget, balance: &Balance, invalid: Option<String>, now: Timestamp) -> RiskBudgetStatus {
     let names = |dimensions: &[budget::Dimension]| dimensions.iter().map(|dimension| dimension.as_str()).collect::<Vec<_>>().join(", ");
     let (exhausted, breached) = (balance.exhausted(), balance.breached());
     let ready = match (invalid, exhausted.as_slice()) {
@@ -202,7 +203,7 @@ fn status_of(object: &RiskBudget, balance: &Balance, invalid: Option<String>) ->
     let old = object.status.as_ref().map_or(&[][..], |status| &status.conditions);
     RiskBudgetStatus {
         observed_generation: object.metadata.generation,
-        conditions: conditions::set(old, &[ready, breach], object.metadata.generation, Timestamp::now()),
+        conditions: conditions::set(old, &[ready, breach], object.metadata.generation, now),
         ..balance.shown()
     }
 }

@@ -63,7 +63,7 @@ impl Driver {
         let namespace = self.namespace();
         let proof = admission::forged_vote_is_refused(&self.context.client, &self.context.config, &namespace, &asked.name).await?;
         proof.map_err(Error::AdmissionNotInForce)?;
-        if Timestamp::now() >= asked.expires_at {
+        if self.context.now() >= asked.expires_at {
             // Nobody could ever have voted on it: that is no answer.
             let message = "It expired before anybody could vote.".to_owned();
             self.settle_approval(&asked, ApprovalPhase::Superseded, message)?;
@@ -90,7 +90,7 @@ impl Driver {
             Some(_) | None => approval::delta(canonical),
         };
         let terms = &started.spec.approval;
-        let expires = Timestamp::now().as_second().saturating_add(i64::from(terms.timeout_seconds));
+        let expires = self.context.now().as_second().saturating_add(i64::from(terms.timeout_seconds));
         Ok(ApprovalAsked {
             key: call.key.clone(),
             attempt,
@@ -123,9 +123,10 @@ impl Driver {
         }
         self.hold_open().await?;
         self.give_place_back();
-        let expires = state.asked.expires_at.as_millisecond().saturating_sub(Timestamp::now().as_millisecond());
+        let expires = state.asked.expires_at.as_millisecond().saturating_sub(self.context.now().as_millisecond());
         let expires = std::time::Duration::from_millis(u64::try_from(expires).unwrap_or(0));
         tokio::select! {
+            biased;
             () = self.wait_for_change() => {}
             () = tokio::time::sleep(expires) => {}
         }
@@ -134,7 +135,7 @@ impl Driver {
 
     /// Journals new votes and what they settle; whether there was anything. The object's status follows.
     async fn hear(&mut self, state: &State, object: Option<&Approval>, admission: &Admission) -> Result<bool, Error> {
-        let approval::Plan { votes, settle } = approval::plan(Timestamp::now(), state, seen(object), admission);
+        let approval::Plan { votes, settle } = approval::plan(self.context.now(), state, seen(object), admission);
         if votes.is_empty() && settle.is_none() {
             return Ok(false);
         }
@@ -279,7 +280,7 @@ impl Driver {
             return Ok(true);
         }
         let mut wanted = object.clone();
-        wanted.status = Some(status_of(state, object, Some(ApprovalPhase::Consumed)));
+        wanted.status = Some(status_of(state, object, Some(ApprovalPhase::Consumed), self.context.now()));
         let api: Api<Approval> = Api::namespaced(self.context.client.clone(), &self.namespace());
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match api.replace_status(&object.name_any(), &parameters, &wanted).await {
@@ -297,7 +298,7 @@ impl Driver {
     /// Shows what the journal has of it. A status that cannot be written changes nothing that counts.
     async fn show_approval(&self, object: &Approval) -> Result<(), Error> {
         let Some(state) = self.approval() else { return Ok(()) };
-        let status = status_of(state, object, None);
+        let status = status_of(state, object, None, self.context.now());
         if object.status.as_ref() == Some(&status) {
             return Ok(());
         }
@@ -326,7 +327,7 @@ impl Driver {
     pub(super) fn out_of_date(&self, key: &str) -> Option<String> {
         let call = self.log.state().pending.front().filter(|call| call.key == key)?;
         let asked = &call.approval.as_ref().filter(|approval| approval.consumed.is_some())?.asked;
-        (Timestamp::now() >= asked.expires_at).then(|| {
+        (self.context.now() >= asked.expires_at).then(|| {
             format!(
                 "Not done: it was approved until {}, and had not begun by then. Ask for it again if it is still wanted.",
                 asked.expires_at
@@ -422,7 +423,7 @@ fn object(run: &AgentRun, asked: &ApprovalAsked) -> Approval {
 }
 
 /// What the journal has of an approval, as its status shows it. `phase` where it is about to be another.
-fn status_of(state: &State, object: &Approval, phase: Option<ApprovalPhase>) -> ApprovalStatus {
+fn status_of(state: &State, object: &Approval, phase: Option<ApprovalPhase>, now: Timestamp) -> ApprovalStatus {
     let settled = state.settled.as_ref();
     let phase = phase.or(settled.map(|settled| settled.phase)).unwrap_or(ApprovalPhase::Pending);
     let missing = match state.tally() {
@@ -451,6 +452,6 @@ fn status_of(state: &State, object: &Approval, phase: Option<ApprovalPhase>) -> 
         observed_generation: object.metadata.generation,
         missing: Some(i32::try_from(missing).unwrap_or(i32::MAX)),
         votes: votes.collect(),
-        conditions: conditions::set(old, &[say], object.metadata.generation, Timestamp::now()),
+        conditions: conditions::set(old, &[say], object.metadata.generation, now),
     }
 }

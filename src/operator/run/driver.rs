@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::ResourceExt as _;
 use reeve_api::AgentRun;
 use reeve_core::budget::Amounts;
@@ -191,7 +190,7 @@ impl Driver {
     async fn drive(&mut self) -> Result<(), Error> {
         loop {
             self.obey().await?;
-            let step = run::next(self.log.state(), Timestamp::now());
+            let step = run::next(self.log.state(), self.context.now());
             // Who waits for people needs no place, or those who work could have their time run out.
             if step.works() && self.place.is_none() {
                 self.take_place().await?;
@@ -244,6 +243,7 @@ impl Driver {
             self.place = None;
             let mut switches = self.context.kill.changes();
             tokio::select! {
+                biased;
                 _ = self.object.changed() => {}
                 _ = switches.changed() => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -267,6 +267,7 @@ impl Driver {
                 self.place = None;
                 let rung = self.context.references.notified();
                 tokio::select! {
+                    biased;
                     _ = self.object.changed() => {}
                     () = rung => {}
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -315,7 +316,7 @@ impl Driver {
         }
         let packed = workspace::pack(&self.context, &namespace, run.spec.workspace.as_ref()).await?;
         let budget = self.budget_of(run).await?;
-        let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let today = self.context.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         let spec = run::snapshot(run, &profile, |name| providers.get(name).cloned(), budget, packed, today)?;
         Ok(RunStarted { namespace, name: run.name_any(), requested_by, spec })
     }
@@ -375,7 +376,7 @@ impl Driver {
     pub(super) async fn end(&mut self, ending: Ending) -> Result<(), Error> {
         self.close_approval().await?;
         self.settle(None)?;
-        let finished = ending.finished(Timestamp::now());
+        let finished = ending.finished(self.context.now());
         self.tell_end(&finished);
         self.log.stage(&Actor::Operator, Event::RunFinished(finished))?;
         self.log.commit().await

@@ -1,6 +1,6 @@
 //! The effects of a step: asking a model, judging and calling a tool, packing the workspace. Intent before, outcome after.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reeve_core::journal::{
     Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, ToolAsked, ToolEnded, Verdict,
@@ -11,6 +11,7 @@ use reeve_core::policy::{self, Agent, Facts, Keys};
 use reeve_core::run::{self, EndReason, PendingCall};
 use reeve_core::tool::{ToolName, wire};
 use reeve_gateway::ModelError;
+use tokio::time::Instant;
 
 use super::budget::{self, Held};
 use super::crash;
@@ -46,6 +47,7 @@ impl Driver {
         let before = Instant::now();
         let (kill, namespace) = (std::sync::Arc::clone(&self.context.kill), self.namespace());
         let answered = tokio::select! {
+            biased;
             answered = self.ask(&request, &position, &provider, before + time) => answered?,
             () = kill.engaged(&namespace) => {
                 // The answer is lost, and may be charged: what was held for it is settled in full, and it is asked for anew.
@@ -104,7 +106,7 @@ impl Driver {
                 return Ok(ModelAnswered::Failure { failure, message: why.message, attempts: 0, sent: false });
             }
         };
-        Ok(match provider.complete(request, position, deadline).await {
+        Ok(match provider.complete(request, position, deadline.into_std()).await {
             Ok(answer) => ModelAnswered::Answer { response: answer.response, attempts: answer.attempts },
             Err(error) => {
                 let ModelError { failure, message, attempts, sent } = error;
@@ -227,6 +229,7 @@ impl Driver {
         let before = Instant::now();
         let (kill, namespace) = (std::sync::Arc::clone(&self.context.kill), self.namespace());
         let answer = tokio::select! {
+            biased;
             answer = self.execute(&key, &canonical, confinement) => answer?,
             () = kill.engaged(&namespace) => {
                 // Its intent stays; its processes are killed, and what came of it stands in the ledger when the run goes on.
@@ -274,6 +277,7 @@ impl Driver {
         crash::point("effect.checkpoint.before");
         let (kill, namespace) = (std::sync::Arc::clone(&self.context.kill), self.namespace());
         let packed = tokio::select! {
+            biased;
             packed = self.pack() => packed?,
             // Packing is repeated when the run goes on.
             () = kill.engaged(&namespace) => return self.quiet().await,

@@ -91,7 +91,7 @@ impl RunLog {
     /// [`Error::TooLarge`], before anything was taken in: the caller journals something smaller instead.
     pub(crate) fn stage(&mut self, actor: &Actor, event: Event) -> Result<(), Error> {
         let event = self.context.secrets.redacted(&self.namespace, event);
-        let at = Timestamp::now();
+        let at = self.context.now();
         let seq = Seq(self.head.map_or(0, |head| head.seq.0) + self.staged.len() as u64 + 1);
         let draft = RowDraft::of(&event, actor, at).map_err(|error| Error::bug(error.to_string()))?;
         if draft.body.len() > MAX_EVENT_BODY_BYTES {

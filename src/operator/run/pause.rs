@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -85,6 +84,7 @@ impl Driver {
         let left = self.left();
         let budget_again = if poor { BUDGET_AGAIN } else { left };
         tokio::select! {
+            biased;
             _ = self.object.changed() => {}
             _ = switches.changed() => {}
             _ = budgets.changed(), if poor => {}
@@ -146,8 +146,8 @@ impl Driver {
         let state = self.log.state();
         let (Some(started), Some(at)) = (&state.started, state.started_at) else { return Ok(()) };
         // The Job is younger than its run, so this is never too short.
-        let age = Timestamp::now().as_second().saturating_sub(at.as_second()).max(0);
-        let left = i64::from(started.spec.limits.seconds).saturating_sub(state.worked_ms(Timestamp::now()) / 1000).max(1);
+        let age = self.context.now().as_second().saturating_sub(at.as_second()).max(0);
+        let left = i64::from(started.spec.limits.seconds).saturating_sub(state.worked_ms(self.context.now()) / 1000).max(1);
         let deadline = age.saturating_add(left).saturating_add(i64::try_from(more.as_secs()).unwrap_or(i64::MAX));
         let object = self.seen();
         let api: Api<Job> = Api::namespaced(self.context.client.clone(), &object.namespace().unwrap_or_default());
@@ -173,6 +173,7 @@ impl Driver {
             return;
         }
         tokio::select! {
+            biased;
             _ = self.object.changed() => {}
             _ = switches.changed() => {}
             () = tokio::time::sleep(left) => {}
@@ -182,7 +183,7 @@ impl Driver {
     /// Time until the run's deadline, or the end of the longest pause; at least a moment, so that a step never waits for nothing.
     pub(super) fn left(&self) -> Duration {
         let state = self.log.state();
-        let (Some(started), now) = (&state.started, Timestamp::now()) else { return LOOK_AGAIN };
+        let (Some(started), now) = (&state.started, self.context.now()) else { return LOOK_AGAIN };
         let left_ms = if state.gates.stands_still() {
             (i64::from(MAX_PAUSE_SECONDS) - state.pause_seconds(now)) * 1000
         } else {

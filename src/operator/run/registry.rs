@@ -55,6 +55,7 @@ impl Registry {
         let context = Arc::clone(context);
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = gone.cancelled() => {}
                 () = driver::supervise(Arc::clone(&context), seen, acting) => {}
             }

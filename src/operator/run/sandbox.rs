@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
@@ -11,6 +11,7 @@ use reeve_api::AgentRun;
 use reeve_core::journal::{Actor, Event, SandboxAsked, SandboxReady, WorkspaceLoaded};
 use reeve_core::run::{EndReason, Sandbox};
 use reeve_core::tool::wire::{self, code};
+use tokio::time::Instant;
 
 use super::crash;
 use super::driver::Driver;
@@ -162,6 +163,7 @@ impl Driver {
         crash::point("effect.import.before");
         let (kill, namespace) = (Arc::clone(&self.context.kill), self.namespace());
         let imported = tokio::select! {
+            biased;
             imported = self.on_stream(|session| {
                 let (bytes, packed) = (&bytes, &packed);
                 async move { session.import_workspace(bytes, packed.digest, packed.packing, packed.strip_components).await }
@@ -337,7 +339,8 @@ impl Driver {
         let give_up = Instant::now() + self.left().min(ATTACH_DEADLINE);
         let mut wait = Duration::from_millis(50);
         loop {
-            let why = match Session::open(&self.context.client, &namespace, pod, hello.clone()).await {
+            let opening = self.context.surroundings.streams.open(namespace.clone(), pod.to_owned());
+            let why = match Session::over_stream(opening, hello.clone()).await {
                 Ok((session, _)) => {
                     self.attached = Some(Attached { session: Arc::new(session), handles: BTreeMap::new() });
                     return Ok(None);

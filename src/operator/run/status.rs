@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::{Client, ResourceExt as _};
 use reeve_api::{AgentRun, AgentRunPhase, AgentRunStatus, Condition, ConditionStatus};
 use reeve_core::class::Class;
@@ -19,6 +18,7 @@ use crate::cluster::apply_status;
 use crate::context::Context;
 use crate::error::Error;
 use crate::sandbox::job_name;
+use crate::surroundings::Clock;
 use crate::telemetry::{Event as _, ReconcileFailed, StatusWritten};
 
 /// Between two writes of one run's status.
@@ -32,6 +32,7 @@ struct Inner {
     name: String,
     run: AgentRun,
     job: String,
+    clock: Clock,
     latest: watch::Sender<Option<AgentRunStatus>>,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -44,7 +45,7 @@ impl Publisher {
         let shown = run.status.clone();
         let writer = tokio::spawn(write_all(Arc::clone(context), run.clone(), name.clone(), shown, wanted));
         let writer = tokio::sync::Mutex::new(Some(writer));
-        Publisher(Arc::new(Inner { name, job: job_name(run), run: run.clone(), latest, writer }))
+        Publisher(Arc::new(Inner { name, job: job_name(run), clock: context.surroundings.clock, run: run.clone(), latest, writer }))
     }
 
     /// Namespace and name of the run.
@@ -55,7 +56,7 @@ impl Publisher {
     /// Shows what the rows have. They are durable.
     pub(super) fn publish(&self, state: &RunState, head: Option<Head>, generation: Option<i64>) {
         let old = self.conditions();
-        let status = run::project(state, head, &old, generation, &self.0.job, Timestamp::now());
+        let status = run::project(state, head, &old, generation, &self.0.job, self.0.clock.now());
         self.0.latest.send_replace(Some(status));
     }
 
@@ -66,7 +67,7 @@ impl Publisher {
         let status = AgentRunStatus {
             phase: Some(phase),
             observed_generation: self.0.run.metadata.generation,
-            conditions: conditions::set(&self.conditions(), &[say], self.0.run.metadata.generation, Timestamp::now()),
+            conditions: conditions::set(&self.conditions(), &[say], self.0.run.metadata.generation, self.0.clock.now()),
             ..AgentRunStatus::default()
         };
         self.0.latest.send_replace(Some(status));
@@ -91,7 +92,7 @@ impl Publisher {
         let mut status = self.0.latest.borrow().clone().or_else(|| self.0.run.status.clone()).unwrap_or_default();
         let message = format!("{error}. It is tried again.");
         let say = Say::ready(ConditionStatus::Unknown, reason, message);
-        status.conditions = conditions::set(&status.conditions, &[say], self.0.run.metadata.generation, Timestamp::now());
+        status.conditions = conditions::set(&status.conditions, &[say], self.0.run.metadata.generation, self.0.clock.now());
         self.0.latest.send_replace(Some(status));
     }
 
@@ -101,7 +102,7 @@ impl Publisher {
         let mut status = self.0.latest.borrow().clone().or_else(|| self.0.run.status.clone()).unwrap_or_default();
         let say = Say::ready(ConditionStatus::False, reason.as_str(), error.to_string());
         status.phase = Some(AgentRunPhase::Failed);
-        status.conditions = conditions::set(&status.conditions, &[say], self.0.run.metadata.generation, Timestamp::now());
+        status.conditions = conditions::set(&status.conditions, &[say], self.0.run.metadata.generation, self.0.clock.now());
         self.0.latest.send_replace(Some(status));
     }
 

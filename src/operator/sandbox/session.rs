@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{CONTAINER, PROGRAM};
+use crate::surroundings::{ByteStream, Surroundings};
 
 /// Until the stream is open and greeted. `attach` itself waits ten seconds for its server.
 const OPEN_PATIENCE: Duration = Duration::from_secs(30);
@@ -83,29 +84,22 @@ impl Session {
     /// # Errors
     /// [`SessionError`]; [`SessionError::Lost`] when the stream could not be opened.
     pub async fn open(client: &Client, namespace: &str, pod: &str, hello: Hello) -> Result<(Session, Welcome), SessionError> {
-        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        let parameters = AttachParams::default()
-            .container(CONTAINER)
-            .stdin(true)
-            .stdout(true)
-            .stderr(false)
-            .tty(false)
-            .max_stdin_buf_size(BUFFER_BYTES)
-            .max_stdout_buf_size(BUFFER_BYTES);
-        let command = [PROGRAM, "tools", "attach"];
-        let mut process = in_time(OPEN_PATIENCE, Box::pin(api.exec(pod, command, &parameters)))
-            .await?
-            .map_err(|error| SessionError::Lost(format!("exec in Pod {namespace}/{pod}: {error}")))?;
-        let (Some(output), Some(input), Some(status)) = (process.stdout(), process.stdin(), process.take_status()) else {
-            return Err(SessionError::Lost(format!("exec in Pod {namespace}/{pod} came without stdin, stdout or status")));
-        };
-        let ended = async move {
-            let status = status.await;
-            // Dropping it closes the connection; that is for whoever drops this future.
-            let _open = process;
-            how_it_ended(status)
-        };
-        Session::over(output, input, Box::pin(ended), hello).await
+        Session::over_stream(Surroundings::real(client.clone()).streams.open(namespace.to_owned(), pod.to_owned()), hello).await
+    }
+
+    /// As [`Session::open`], on a connection that [`Streams`](crate::Streams) opens.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn over_stream(
+        opening: BoxFuture<'static, Result<ByteStream, String>>,
+        hello: Hello,
+    ) -> BoxFuture<'static, Result<(Session, Welcome), SessionError>> {
+        Box::pin(async move {
+            let stream = in_time(OPEN_PATIENCE, opening).await?.map_err(SessionError::Lost)?;
+            let over: BoxFuture<'static, _> = Box::pin(Session::over(stream.output, stream.input, stream.ended, hello));
+            over.await
+        })
     }
 
     /// As [`Session::open`] over any pair of streams; `ended` answers when the connection behind them ends, and why.
@@ -140,6 +134,7 @@ impl Session {
             Session { peer: running.peer().clone(), lost: lost.clone(), why: Arc::clone(&why), _close: closed.clone().drop_guard() };
         tokio::spawn(async move {
             let end = tokio::select! {
+                biased;
                 () = closed.cancelled() => "it was closed".to_owned(),
                 end = both_end(running, ended) => end,
             };
@@ -308,10 +303,36 @@ impl Session {
     }
 }
 
+/// Opens an exec connection to `reeve tools attach` in this Pod, or says why it cannot.
+pub(crate) async fn exec(client: &Client, namespace: &str, pod: &str) -> Result<ByteStream, String> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let parameters = AttachParams::default()
+        .container(CONTAINER)
+        .stdin(true)
+        .stdout(true)
+        .stderr(false)
+        .tty(false)
+        .max_stdin_buf_size(BUFFER_BYTES)
+        .max_stdout_buf_size(BUFFER_BYTES);
+    let command = [PROGRAM, "tools", "attach"];
+    let mut process = api.exec(pod, command, &parameters).await.map_err(|error| format!("exec in Pod {namespace}/{pod}: {error}"))?;
+    let (Some(output), Some(input), Some(status)) = (process.stdout(), process.stdin(), process.take_status()) else {
+        return Err(format!("exec in Pod {namespace}/{pod} came without stdin, stdout or status"));
+    };
+    let ended = async move {
+        let status = status.await;
+        // Dropping it closes the connection; that is for whoever drops this future.
+        let _open = process;
+        how_it_ended(status)
+    };
+    Ok(ByteStream { output: Box::new(output), input: Box::new(input), ended: Box::pin(ended) })
+}
+
 /// Waits for the first of MCP's end and the connection's, gives the other a moment, and says what is known.
 async fn both_end(running: RunningService<RoleClient, ClientConfig>, mut ended: BoxFuture<'static, String>) -> String {
     let mut waiting = Box::pin(running.waiting());
     tokio::select! {
+        biased;
         why = &mut ended => {
             // A last answer may still be on its way through the buffer. Broken connections leave it open, so not forever.
             let _ = tokio::time::timeout(DRAIN, waiting).await;

@@ -103,6 +103,7 @@ pub async fn wait_running(pods: &Pods, client: &Client, job: &Job, timeout: Dura
             return Err(Problem::Slow { waited_seconds: timeout.as_secs(), message });
         }
         tokio::select! {
+            biased;
             rung = bell.changed() => if rung.is_err() {
                 return Err(Problem::Slow { waited_seconds: now.duration_since(started).as_secs(), message: "nobody watches Pods any more".to_owned() });
             },
