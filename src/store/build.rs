@@ -1,5 +1,5 @@
 //! A migration that is added must rebuild the crate: `sqlx::migrate!` cannot see a file that did not exist.
 
 fn main() {
-    println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=journal/sqlite/migrations");
 }

@@ -68,10 +68,10 @@ pub enum StoreError {
         why: String,
     },
     /// Written by a newer Reeve.
-    #[error("{} has schema version {found}, this binary knows {known}: run the newer Reeve that wrote it", path.display())]
+    #[error("{place} has schema version {found}, this binary knows {known}: run the newer Reeve that wrote it")]
     NewerSchema {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the URL without its password.
+        place: String,
         /// Its version.
         found: i64,
         /// The binary's.
@@ -88,11 +88,11 @@ pub enum StoreError {
         /// Which file system.
         kind: &'static str,
     },
-    /// Some other file.
-    #[error("{} is not a journal of Reeve: {why}", path.display())]
+    /// Some other file or database.
+    #[error("{place} is not a journal of Reeve: {why}")]
     NotAJournal {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the URL without its password.
+        place: String,
         /// How it can be told.
         why: String,
     },

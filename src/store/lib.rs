@@ -1,6 +1,6 @@
 //! What Reeve remembers: the journal and the budgets on SQLite, and the artifacts by digest. Durable when a call returns.
 //!
-//! Architecture invariant: rows are only ever appended, by one writer. The triggers of `migrations/` refuse the rest.
+//! Architecture invariant: rows are only ever appended, by one writer. The triggers of each database's `migrations/` refuse the rest.
 //! (`tests/store/schema.rs` tries each refusal by raw SQL.)
 //!
 //! Architecture invariant: an append that was answered `Ok` survives a kill at any instant, and none is half there.
@@ -20,4 +20,4 @@ mod journal;
 
 pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
 pub use error::{BudgetError, StoreError, VerifyError};
-pub use journal::{FoundRun, Journal, OpenReservation, StreamBrief, verify_export};
+pub use journal::{FoundRun, Journal, Lost, MemoryDatabase, OpenReservation, StreamBrief, verify_export};

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt as _;
 use reeve_core::budget::{Amounts, Balance, Dimension};
 use reeve_core::journal::BudgetReserved;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use super::Journal;
-use super::accounts::{self, amounts};
+use super::books::Reservation;
 use super::ledger::{Ledger, Posting};
+use super::{Journal, on_each};
 use crate::{BudgetError, StoreError, VerifyError};
 
-const CHECKING: &str = "checking the budgets";
+pub(super) const CHECKING: &str = "checking the budgets";
+
+/// Kinds of the rows that move budgets, as SQL lists them.
+macro_rules! budget_kinds {
+    () => {
+        "('budget.reserved', 'budget.settled', 'budget.limited')"
+    };
+}
+pub(super) use budget_kinds;
 
 impl Journal {
     /// Adds up all rows of kind `budget.*`, and compares with what stands in the accounts and reservations. [`Journal::verify`] does it too;
@@ -24,117 +29,76 @@ impl Journal {
     /// # Errors
     /// [`VerifyError::Budget`] with the first row that no writer lets in, or the first account that differs. [`VerifyError::Store`].
     pub async fn check_budgets(&self) -> Result<(), VerifyError> {
-        let mut connection = self.reader().await?;
-        // One transaction sees rows and tables of one instant.
-        let mut snapshot = connection.begin().await.map_err(failed)?;
-        if !accounts::are_there(&mut snapshot).await? {
-            return no_rows_without_tables(&mut snapshot).await;
-        }
-        let audit = Audit::of_rows(&mut snapshot).await?;
-        strange_reservation(&mut snapshot).await?;
-        let found = accounts::all_balances(&mut snapshot).await?;
-        snapshot.rollback().await.map_err(failed)?;
-        Ok(audit.compare(found.into_iter().collect())?)
+        let tables = on_each!(self, database => database.tables())?;
+        Ok(tables.compare()?)
     }
 }
 
-/// A file from before there were budgets has none of their rows.
-async fn no_rows_without_tables(connection: &mut SqliteConnection) -> Result<(), VerifyError> {
-    let row: Option<i64> = sqlx::query_scalar(
-        "SELECT min(gseq) FROM journal NOT INDEXED WHERE kind IN ('budget.reserved', 'budget.settled', 'budget.limited')",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(failed)?;
-    match row {
-        None => Ok(()),
-        Some(gseq) => Err(BudgetError::Row { gseq: gseq.unsigned_abs(), why: "the database has no tables of budgets".to_owned() }.into()),
-    }
-}
-
-/// A reservation that is made by no row. (That each row has its reservation is seen when the rows are read.)
-async fn strange_reservation(connection: &mut SqliteConnection) -> Result<(), VerifyError> {
-    let strange: Option<(String, String)> = sqlx::query_as(
-        "SELECT r.key, r.account FROM budget_reservation AS r LEFT JOIN journal AS j ON j.gseq = r.gseq
-        WHERE j.kind IS NOT 'budget.reserved' OR iif(json_valid(j.body), json_extract(j.body, '$.key'), NULL) IS NOT r.key ORDER BY r.key LIMIT 1",
-    )
-    .fetch_optional(connection)
-    .await
-    .map_err(failed)?;
-    match strange {
-        None => Ok(()),
-        Some((key, account)) => Err(differs(&account, format!("reservation {key}"), "none", "one").into()),
-    }
-}
-
-/// The rows added up, each compared with its reservation on the way.
-#[derive(Default)]
-struct Audit {
+/// The rows added up, each compared with its reservation on the way; then what stands in the accounts.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
     ledger: Ledger,
     /// What the table says settled the reservations that are open as yet.
     settled: BTreeMap<String, i64>,
+    /// What the table of accounts says.
+    accounts: BTreeMap<String, Balance>,
 }
 
-impl Audit {
-    async fn of_rows(connection: &mut SqliteConnection) -> Result<Audit, VerifyError> {
-        // Along the table itself: an index is one more thing that could have been tampered with.
-        let mut rows = sqlx::query(
-            "SELECT j.gseq, j.kind, j.body, r.key, r.account, r.gseq, r.settled_gseq, r.tokens, r.cost_micro_usd, r.tool_calls, r.runtime_ms
-            FROM journal AS j NOT INDEXED LEFT JOIN budget_reservation AS r ON r.key = iif(json_valid(j.body), json_extract(j.body, '$.key'), NULL)
-            WHERE j.kind IN ('budget.reserved', 'budget.settled', 'budget.limited') ORDER BY j.gseq",
-        )
-        .fetch(connection);
-        let mut audit = Audit::default();
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
-            audit.row(&row)?;
-        }
-        Ok(audit)
-    }
+/// A row about a budget, and what the table of reservations has by its key.
+#[derive(Debug)]
+pub(super) struct BudgetRow<'a> {
+    pub(super) gseq: i64,
+    pub(super) kind: &'a str,
+    pub(super) body: &'a str,
+    pub(super) reservation: Option<Reservation>,
+}
 
-    fn row(&mut self, row: &SqliteRow) -> Result<(), VerifyError> {
-        let gseq: i64 = row.try_get(0).map_err(failed)?;
-        let bad = |why: String| StoreError::BadRow { gseq, why };
-        let (kind, body): (&str, &str) =
-            row.try_get(1).and_then(|kind| Ok((kind, row.try_get(2)?))).map_err(|error: sqlx::Error| bad(error.to_string()))?;
-        let Some(posting) = Posting::read(kind, body).map_err(|error| bad(error.to_string()))? else { return Ok(()) };
+impl Tables {
+    /// Takes in the next row.
+    ///
+    /// # Errors
+    /// When it cannot follow those before it, or its reservation says other than it does.
+    pub(super) fn row(&mut self, row: &BudgetRow<'_>) -> Result<(), VerifyError> {
+        let BudgetRow { gseq, kind, body, reservation } = row;
+        let posting = Posting::read(kind, body).map_err(|error| StoreError::BadRow { gseq: *gseq, why: error.to_string() })?;
+        let Some(posting) = posting else { return Ok(()) };
         self.ledger.post(&posting).map_err(|refusal| BudgetError::Row { gseq: gseq.unsigned_abs(), why: refusal.to_string() })?;
         match &posting {
-            Posting::Reserved(reserved) => self.reserved(gseq, reserved, row),
+            Posting::Reserved(reserved) => self.reserved(*gseq, reserved, reservation.as_ref()),
             Posting::Settled(settled) => {
                 let found = self.settled.remove(&settled.key);
-                if found == Some(gseq) {
+                if found == Some(*gseq) {
                     return Ok(());
                 }
                 let found = found.map_or_else(|| "open".to_owned(), settled_by);
-                Err(differs(&settled.account, format!("reservation {}", settled.key), settled_by(gseq), found).into())
+                Err(differs(&settled.account, format!("reservation {}", settled.key), settled_by(*gseq), found).into())
             }
             Posting::Limited(_) => Ok(()),
         }
     }
 
-    fn reserved(&mut self, gseq: i64, reserved: &BudgetReserved, row: &SqliteRow) -> Result<(), VerifyError> {
-        let BudgetReserved { account, key, amounts: expected } = reserved;
-        let named: Option<String> = row.try_get(3).map_err(damaged)?;
+    fn reserved(&mut self, gseq: i64, reserved: &BudgetReserved, found: Option<&Reservation>) -> Result<(), VerifyError> {
+        let BudgetReserved { account, key, amounts } = reserved;
         let what = format!("reservation {key}");
-        if named.as_ref() != Some(key) {
-            return Err(differs(account, what, "one", "none").into());
+        let Some(found) = found.filter(|found| found.key == *key) else { return Err(differs(account, what, "one", "none").into()) };
+        if found.account != *account {
+            return Err(differs(account, what, format!("in account {account}"), format!("in account {}", found.account)).into());
         }
-        let (at, made): (String, i64) = row.try_get(4).and_then(|at| Ok((at, row.try_get(5)?))).map_err(damaged)?;
-        if at != *account {
-            return Err(differs(account, what, format!("in account {account}"), format!("in account {at}")).into());
+        if found.gseq != gseq {
+            return Err(differs(account, what, format!("made by row {gseq}"), format!("made by row {}", found.gseq)).into());
         }
-        if made != gseq {
-            return Err(differs(account, what, format!("made by row {gseq}"), format!("made by row {made}")).into());
-        }
-        compare_amounts(account, &format!("{what} of"), expected, &amounts(row, 7)?)?;
-        if let Some(settled) = row.try_get::<Option<i64>, _>(6).map_err(damaged)? {
-            self.settled.insert(key.clone(), settled);
-        }
+        compare_amounts(account, &format!("{what} of"), amounts, &found.amounts)?;
+        self.settled.extend(found.settled_gseq.map(|settled| (key.clone(), settled)));
         Ok(())
     }
 
-    fn compare(self, found: BTreeMap<String, Balance>) -> Result<(), BudgetError> {
-        let Audit { ledger: Ledger { accounts: expected, open }, settled } = self;
+    /// After the last row: what the table of accounts says.
+    pub(super) fn with_accounts(self, accounts: impl IntoIterator<Item = (String, Balance)>) -> Tables {
+        Tables { accounts: accounts.into_iter().collect(), ..self }
+    }
+
+    fn compare(self) -> Result<(), BudgetError> {
+        let Tables { ledger: Ledger { accounts: expected, open }, settled, accounts: found } = self;
         if let Some((key, by)) = settled.into_iter().next() {
             let account = open.get(&key).map_or("", |held| held.account.as_str());
             return Err(differs(account, format!("reservation {key}"), "open", settled_by(by)));
@@ -148,6 +112,11 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// A reservation that no row made. (That each row has its reservation is seen when the rows are read.)
+pub(super) fn made_by_no_row(key: &str, account: &str) -> VerifyError {
+    differs(account, format!("reservation {key}"), "none", "one").into()
 }
 
 fn compare_balance(account: &str, expected: &Balance, found: &Balance) -> Result<(), BudgetError> {
@@ -192,12 +161,4 @@ fn settled_by(gseq: i64) -> String {
 
 fn differs(account: &str, what: String, expected: impl Into<String>, found: impl Into<String>) -> BudgetError {
     BudgetError::Table { account: account.to_owned(), what, expected: expected.into(), found: found.into() }
-}
-
-fn damaged(error: sqlx::Error) -> StoreError {
-    StoreError::Damaged { why: format!("a row of the budgets cannot be read: {error}") }
-}
-
-fn failed(error: sqlx::Error) -> StoreError {
-    StoreError::of_sqlite(CHECKING, &error)
 }

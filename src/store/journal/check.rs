@@ -5,7 +5,7 @@ use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::ledger::{Ledger, Posting};
-use super::{Journal, place};
+use super::{Backing, Journal, on_each};
 use crate::{BudgetError, StoreError, VerifyError};
 
 /// Rows that are held at once: enough to hide the reading behind the hashing.
@@ -29,7 +29,10 @@ impl Journal {
     /// [`VerifyError::Budget`] when all rows are well.
     pub async fn verify(&self, anchors: impl IntoIterator<Item = (Stream, Head)>) -> Result<Verified, VerifyError> {
         let verified = self.verify_all(Verifier::new(anchors)).await;
-        if verified.is_err() && self.still && place::has_log(self.path()) {
+        if verified.is_err()
+            && let Backing::Sqlite(file) = &self.backing
+            && file.moved_while_read()
+        {
             let why = "a writer opened it while it was read: verify again".to_owned();
             return Err(StoreError::Unavailable { doing: "verifying the journal", why }.into());
         }
@@ -47,14 +50,20 @@ impl Journal {
         let mut rows = self.page(i64::MIN, upto, PAGE_ROWS).await?;
         while let Some(last) = rows.last() {
             let from = last.gseq;
-            // Hashing is the greater part; it runs beside the reading, and on no thread that others wait for.
-            let hashing = tokio::task::spawn_blocking(move || check_page(verifier, &rows));
-            let (checked, next) = tokio::join!(hashing, self.page_after(from, upto));
-            let ended = |error: tokio::task::JoinError| StoreError::Unavailable { doing: "verifying the journal", why: error.to_string() };
-            verifier = checked.map_err(ended)??;
+            let (checked, next) = tokio::join!(self.check(verifier, rows), self.page_after(from, upto));
+            verifier = checked?;
             rows = next?;
         }
         Ok(verifier.finish()?)
+    }
+
+    /// Hashing is the greater part; it runs beside the reading, and on no thread that others wait for. In memory there is only this one.
+    async fn check(&self, verifier: Verifier, rows: Vec<Row>) -> Result<Verifier, VerifyError> {
+        if matches!(self.backing, Backing::Memory(_)) {
+            return Ok(check_page(verifier, &rows)?);
+        }
+        let ended = |error: tokio::task::JoinError| StoreError::Unavailable { doing: "verifying the journal", why: error.to_string() };
+        Ok(tokio::task::spawn_blocking(move || check_page(verifier, &rows)).await.map_err(ended)??)
     }
 
     /// Writes every row that was there when this was called, one JSON object a line; answers how many. [`verify_export`] reads it.
@@ -89,12 +98,7 @@ impl Journal {
 
     /// The last row that a check looks at, so that a busy writer cannot keep it going for ever.
     async fn upto(&self) -> Result<i64, StoreError> {
-        let mut connection = self.reader().await?;
-        let last: Option<i64> = sqlx::query_scalar("SELECT max(gseq) FROM journal")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| StoreError::of_sqlite("reading the journal", &error))?;
-        Ok(last.unwrap_or(0))
+        on_each!(self, database => database.upto())
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Takes in a posting, or says why not and stays as it was.
     ///
-    /// Whether a key was used and settled long ago is not known here: see [`super::accounts::Books`].
+    /// Whether a key was used and settled long ago is not known here: see [`super::books::Books`].
     pub(super) fn post(&mut self, posting: &Posting) -> Result<(), Refusal> {
         match posting {
             Posting::Reserved(reserved) => self.reserve(reserved),

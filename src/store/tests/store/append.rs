@@ -6,11 +6,11 @@ use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_store::{FoundRun, StoreError};
 
 use crate::given;
+use crate::home::{Home, on_every_database};
 
-#[tokio::test]
-async fn rows_of_all_streams_form_one_chain() {
-    let (directory, rows) = given::five_rows().await;
-    let journal = reeve_store::Journal::open(&given::path_in(&directory)).await.unwrap();
+async fn rows_of_all_streams_form_one_chain(home: Home) {
+    let rows = given::five_rows(&home).await;
+    let journal = home.open().await;
     let mut prev = Digest::ZERO;
     for (row, gseq) in rows.iter().zip(1..) {
         assert_eq!((row.gseq, row.prev), (gseq, prev));
@@ -28,9 +28,8 @@ async fn rows_of_all_streams_form_one_chain() {
     assert_eq!(journal.last().await.unwrap().as_ref(), rows.last());
 }
 
-#[tokio::test]
-async fn streams_and_runs_are_found() {
-    let (_directory, journal) = given::journal().await;
+async fn streams_and_runs_are_found(home: Home) {
+    let journal = home.open().await;
     assert_eq!(journal.streams().await.unwrap(), []);
     for (uid, namespace, name) in [("u1", "default", "fix"), ("u2", "other", "fix"), ("u3", "default", "fix")] {
         journal.append(Epoch(1), &Stream::run(uid), None, vec![given::started(namespace, name), given::thought("hm")]).await.unwrap();
@@ -49,9 +48,8 @@ async fn streams_and_runs_are_found() {
     assert_eq!(streams[1].last_kind, "thought.summary");
 }
 
-#[tokio::test]
-async fn a_stale_head_is_refused_with_what_was_found() {
-    let (_directory, journal) = given::journal().await;
+async fn a_stale_head_is_refused_with_what_was_found(home: Home) {
+    let journal = home.open().await;
     let a = Stream::run("a");
     journal.append(Epoch(1), &a, None, vec![given::thought("one"), given::thought("two")]).await.unwrap();
     for (after, stream, found) in
@@ -64,9 +62,8 @@ async fn a_stale_head_is_refused_with_what_was_found() {
     assert_eq!(journal.verify([]).await.unwrap().rows, 2);
 }
 
-#[tokio::test]
-async fn of_many_who_believe_in_one_head_one_wins() {
-    let (_directory, journal) = given::journal().await;
+async fn of_many_who_believe_in_one_head_one_wins(home: Home) {
+    let journal = home.open().await;
     let a = Stream::run("a");
     let outcomes = join_all((0..16).map(|_| journal.append(Epoch(1), &a, None, vec![given::thought("first")]))).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -74,9 +71,8 @@ async fn of_many_who_believe_in_one_head_one_wins() {
     assert_eq!(journal.head(&a).await.unwrap().unwrap().seq, Seq(1));
 }
 
-#[tokio::test]
-async fn a_lower_epoch_is_fenced_and_an_equal_one_is_not() {
-    let (_directory, journal) = given::journal().await;
+async fn a_lower_epoch_is_fenced_and_an_equal_one_is_not(home: Home) {
+    let journal = home.open().await;
     assert_eq!(journal.highest_epoch().await.unwrap(), Epoch(0));
     let (a, b) = (Stream::run("a"), Stream::run("b"));
     journal.append(Epoch(7), &a, None, vec![given::thought("new leader")]).await.unwrap();
@@ -86,9 +82,8 @@ async fn a_lower_epoch_is_fenced_and_an_equal_one_is_not() {
     assert_eq!(journal.highest_epoch().await.unwrap(), Epoch(7));
 }
 
-#[tokio::test]
-async fn what_verify_would_refuse_is_not_let_in() {
-    let (_directory, journal) = given::journal().await;
+async fn what_verify_would_refuse_is_not_let_in(home: Home) {
+    let journal = home.open().await;
     let good = given::thought("x");
     let with = |change: fn(&mut RowDraft)| {
         let mut draft = good.clone();
@@ -113,9 +108,8 @@ async fn what_verify_would_refuse_is_not_let_in() {
     assert_eq!(journal.last().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
-    let (_directory, journal) = given::journal().await;
+async fn a_body_may_be_as_large_as_the_limit_and_no_larger(home: Home) {
+    let journal = home.open().await;
     let frame = given::thought("").body.len();
     let largest = given::thought(&"x".repeat(MAX_EVENT_BODY_BYTES - frame));
     let larger = given::thought(&"x".repeat(MAX_EVENT_BODY_BYTES - frame + 1));
@@ -127,9 +121,8 @@ async fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
 }
 
 /// On one thread every append is waiting before the writer first runs, so they are one group.
-#[tokio::test]
-async fn one_bad_append_in_a_group_does_not_fail_the_others() {
-    let (_directory, journal) = given::journal().await;
+async fn one_bad_append_in_a_group_does_not_fail_the_others(home: Home) {
+    let journal = home.open().await;
     let a = Stream::run("a");
     journal.append(Epoch(3), &a, None, vec![given::thought("one")]).await.unwrap();
     let streams: Vec<Stream> = (0..20).map(|n| Stream::run(&format!("s{n}"))).collect();
@@ -146,16 +139,14 @@ async fn one_bad_append_in_a_group_does_not_fail_the_others() {
     assert_eq!(journal.verify([]).await.unwrap().rows, 42);
 }
 
-#[tokio::test]
-async fn nothing_is_appended_by_no_drafts() {
-    let (_directory, journal) = given::journal().await;
+async fn nothing_is_appended_by_no_drafts(home: Home) {
+    let journal = home.open().await;
     assert_eq!(journal.append(Epoch(1), &Stream::run("a"), Some(Seq(9)), Vec::new()).await, Ok(Vec::new()));
     assert_eq!(journal.last().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_long_stream_is_answered_in_parts_that_fit_the_memory() {
-    let (_directory, journal) = given::journal().await;
+async fn a_long_stream_is_answered_in_parts_that_fit_the_memory(home: Home) {
+    let journal = home.open().await;
     let a = Stream::run("a");
     let drafts = vec![given::thought(&"x".repeat(250_000)); 80];
     let written = journal.append(Epoch(1), &a, None, drafts).await.unwrap();
@@ -172,3 +163,16 @@ async fn a_long_stream_is_answered_in_parts_that_fit_the_memory() {
     }
     assert_eq!((read, answers), (written, 2));
 }
+
+on_every_database!(
+    rows_of_all_streams_form_one_chain,
+    streams_and_runs_are_found,
+    a_stale_head_is_refused_with_what_was_found,
+    of_many_who_believe_in_one_head_one_wins,
+    a_lower_epoch_is_fenced_and_an_equal_one_is_not,
+    what_verify_would_refuse_is_not_let_in,
+    a_body_may_be_as_large_as_the_limit_and_no_larger,
+    one_bad_append_in_a_group_does_not_fail_the_others,
+    nothing_is_appended_by_no_drafts,
+    a_long_stream_is_answered_in_parts_that_fit_the_memory,
+);

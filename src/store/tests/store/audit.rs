@@ -3,9 +3,10 @@
 use reeve_core::Digest;
 use reeve_core::class::Class;
 use reeve_core::journal::{Epoch, Row, RowDraft, Seq, Stream};
-use reeve_store::{BudgetError, Journal, VerifyError, verify_export};
+use reeve_store::{BudgetError, VerifyError, verify_export};
 
 use crate::given::{self, limited, reserved, settled};
+use crate::home::{Home, on_every_database, on_stored_databases};
 
 const TEAM: &str = "team/daily";
 
@@ -14,20 +15,20 @@ const NO_TRIGGERS: &str = "PRAGMA ignore_check_constraints = ON; DROP TRIGGER bu
     DROP TRIGGER budget_reservation_has_its_row;";
 
 /// A closed journal: row 1 limits, 2 and 3 reserve `done` (10) and `open` (20), 4 settles `done` with 7.
-async fn four_rows() -> (tempfile::TempDir, Vec<Row>) {
-    let (directory, journal) = given::journal().await;
+async fn four_rows(home: &Home) -> Vec<Row> {
+    let journal = home.open().await;
     let drafts = vec![limited(TEAM, Some(100)), reserved(TEAM, "done", 10), reserved(TEAM, "open", 20), settled(TEAM, "done", 7)];
     let rows = journal.append(Epoch(1), &Stream::run("a"), None, drafts).await.unwrap();
     journal.close().await;
-    (directory, rows)
+    rows
 }
 
 /// What `verify` says after a statement of someone who owns the file.
-async fn tampered(statement: &str) -> Result<u64, VerifyError> {
-    let (directory, _) = four_rows().await;
-    let path = given::path_in(&directory);
-    given::sql(&path, &format!("{NO_TRIGGERS} {statement}")).await.unwrap();
-    let journal = Journal::open_read_only(&path).await.unwrap();
+async fn tampered(home: &Home, statement: &str) -> Result<u64, VerifyError> {
+    let home = home.another().await;
+    four_rows(&home).await;
+    home.sql(&format!("{NO_TRIGGERS} {statement}")).await.unwrap();
+    let journal = home.open_read_only().await;
     assert_eq!(
         journal.check_budgets().await.map_err(|error| error.to_string()),
         journal.verify([]).await.map(drop).map_err(|error| error.to_string())
@@ -87,11 +88,10 @@ fn tamperings() -> Vec<(String, &'static str, &'static str, &'static str, &'stat
     ]
 }
 
-#[tokio::test]
-async fn a_table_that_was_changed_past_the_journal_is_found_and_what_differs_is_named() {
-    assert_eq!(tampered("").await, Ok(4));
+async fn a_table_that_was_changed_past_the_journal_is_found_and_what_differs_is_named(home: Home) {
+    assert_eq!(tampered(&home, "").await, Ok(4));
     for (statement, account, what, expected, found) in tamperings() {
-        let error = tampered(&statement).await.unwrap_err();
+        let error = tampered(&home, &statement).await.unwrap_err();
         let owned = str::to_owned;
         let differs = BudgetError::Table { account: owned(account), what: owned(what), expected: owned(expected), found: owned(found) };
         assert_eq!(error, VerifyError::Budget(differs), "{statement}");
@@ -102,12 +102,11 @@ async fn a_table_that_was_changed_past_the_journal_is_found_and_what_differs_is_
     }
 }
 
-#[tokio::test]
-async fn a_table_that_cannot_be_read_or_is_gone_is_found() {
-    let negative = tampered("UPDATE budget_account SET used_tokens = -1").await.unwrap_err();
+async fn a_table_that_cannot_be_read_or_is_gone_is_found(home: Home) {
+    let negative = tampered(&home, "UPDATE budget_account SET used_tokens = -1").await.unwrap_err();
     assert_eq!((negative.class(), negative.to_string().contains("a budget counts -1")), (Class::Invalid, true), "{negative}");
     for gone in ["DROP TABLE budget_reservation", "DROP TABLE budget_account"] {
-        let gone = tampered(gone).await;
+        let gone = tampered(&home, gone).await;
         assert!(matches!(gone, Err(VerifyError::Budget(BudgetError::Row { gseq: 1, .. }))), "{gone:?}");
     }
 }
@@ -127,15 +126,14 @@ fn export(rows: &[Row]) -> Vec<u8> {
     rows.iter().flat_map(|row| [serde_json::to_vec(row).unwrap(), b"\n".to_vec()].concat()).collect()
 }
 
-async fn insert(path: &std::path::Path, row: &Row) {
+async fn insert(home: &Home, row: &Row) {
     let Row { gseq, stream, seq, time, epoch, kind, actor, body, prev, hash } = row;
     let values =
         format!("{gseq}, '{}', {}, '{time}', {}, '{kind}', '{actor}', '{body}', '{prev}', '{hash}'", stream.as_str(), seq.0, epoch.0);
-    given::sql(path, &format!("INSERT INTO journal VALUES ({values})")).await.unwrap();
+    home.sql(&format!("INSERT INTO journal VALUES ({values})")).await.unwrap();
 }
 
-#[tokio::test]
-async fn rows_that_no_writer_lets_in_are_found_in_the_database_and_in_its_export() {
+async fn rows_that_no_writer_lets_in_are_found_in_the_database_and_in_its_export(home: Home) {
     let table = [
         ("settled twice", vec![settled(TEAM, "done", 0)], 5),
         ("never reserved", vec![given::thought("x"), settled(TEAM, "never", 0)], 6),
@@ -145,42 +143,39 @@ async fn rows_that_no_writer_lets_in_are_found_in_the_database_and_in_its_export
         ("of another account", vec![limited("x/y", Some(1)), settled("x/y", "open", 1)], 6),
     ];
     for (what, drafts, at) in table {
-        let (directory, rows) = four_rows().await;
+        let home = home.another().await;
+        let rows = four_rows(&home).await;
         let rows = rows_after(&rows, drafts);
         let exported = verify_export(&export(&rows)[..], []).await;
         assert!(matches!(exported, Err(VerifyError::Budget(BudgetError::Row { gseq, .. })) if gseq == at), "{what}: {exported:?}");
-        let path = given::path_in(&directory);
         for row in &rows[4..] {
-            insert(&path, row).await;
+            insert(&home, row).await;
         }
         // What the tables lack is found where its row stands, so they are not what is found first here.
-        let reader = Journal::open_read_only(&path).await.unwrap();
+        let reader = home.open_read_only().await;
         let found = reader.verify([]).await;
         assert!(matches!(found, Err(VerifyError::Budget(_))), "{what}: {found:?}");
         assert_eq!(found.unwrap_err().class(), Class::Invalid);
     }
 }
 
-#[tokio::test]
-async fn a_key_reserved_again_after_it_was_settled_is_found_in_the_database() {
-    let (directory, rows) = four_rows().await;
+async fn a_key_reserved_again_after_it_was_settled_is_found_in_the_database(home: Home) {
+    let rows = four_rows(&home).await;
     let rows = rows_after(&rows, vec![reserved(TEAM, "done", 1)]);
     // An export keeps no list of keys: it says so.
     assert_eq!(verify_export(&export(&rows)[..], []).await.unwrap().rows, 5);
-    let path = given::path_in(&directory);
-    insert(&path, &rows[4]).await;
-    let found = Journal::open_read_only(&path).await.unwrap().verify([]).await.unwrap_err();
+    insert(&home, &rows[4]).await;
+    let found = home.open_read_only().await.verify([]).await.unwrap_err();
     assert!(found.to_string().contains("reservation done is made by row 5, but the table says made by row 2"), "{found}");
     // Nor does a table that follows it help.
-    given::sql(&path, &format!("{NO_TRIGGERS} UPDATE budget_reservation SET gseq = 5, tokens = 1 WHERE key = 'done'")).await.unwrap();
-    let found = Journal::open_read_only(&path).await.unwrap().verify([]).await.unwrap_err();
+    home.sql(&format!("{NO_TRIGGERS} UPDATE budget_reservation SET gseq = 5, tokens = 1 WHERE key = 'done'")).await.unwrap();
+    let found = home.open_read_only().await.verify([]).await.unwrap_err();
     assert!(found.to_string().contains("reservation done is made by row 2, but the table says made by row 5"), "{found}");
 }
 
-#[tokio::test]
-async fn an_export_of_budgets_verifies() {
-    let (directory, rows) = four_rows().await;
-    let journal = Journal::open_read_only(&given::path_in(&directory)).await.unwrap();
+async fn an_export_of_budgets_verifies(home: Home) {
+    let rows = four_rows(&home).await;
+    let journal = home.open_read_only().await;
     let mut out = Vec::new();
     journal.export(&mut out).await.unwrap();
     assert_eq!(out, export(&rows));
@@ -188,10 +183,8 @@ async fn an_export_of_budgets_verifies() {
     assert_eq!((verified.rows, verified.hash == Digest::ZERO, verified.heads[&Stream::run("a")].seq), (4, false, Seq(4)));
 }
 
-#[tokio::test]
-async fn the_schema_stops_accidents() {
-    let (directory, _) = four_rows().await;
-    let path = given::path_in(&directory);
+async fn the_schema_stops_accidents(home: Home) {
+    four_rows(&home).await;
     let table = [
         ("stays with the account", "DELETE FROM budget_account"),
         ("keeps its name", "UPDATE budget_account SET account = 'x/y'"),
@@ -222,10 +215,20 @@ async fn the_schema_stops_accidents() {
         ("settled once", "UPDATE budget_reservation SET key = 'other', settled_gseq = 4 WHERE key = 'open'"),
     ];
     for (expected, statement) in table {
-        match given::sql(&path, statement).await {
+        match home.sql(statement).await {
             Ok(()) => panic!("accepted: {statement}"),
             Err(error) => assert!(error.to_string().contains(expected), "{statement}: {error}"),
         }
     }
-    Journal::open(&path).await.unwrap().verify([]).await.unwrap();
+    home.open().await.verify([]).await.unwrap();
 }
+
+on_every_database!(an_export_of_budgets_verifies,);
+
+on_stored_databases!(
+    a_table_that_was_changed_past_the_journal_is_found_and_what_differs_is_named,
+    a_table_that_cannot_be_read_or_is_gone_is_found,
+    rows_that_no_writer_lets_in_are_found_in_the_database_and_in_its_export,
+    a_key_reserved_again_after_it_was_settled_is_found_in_the_database,
+    the_schema_stops_accidents,
+);

@@ -7,6 +7,7 @@ use reeve_core::journal::{Epoch, Row, Seq, Stream};
 use reeve_store::{Journal, OpenReservation, StoreError};
 
 use crate::given::{self, limited, reserved, settled, tokens};
+use crate::home::{Home, on_every_database};
 
 const TEAM: &str = "team/daily";
 
@@ -16,10 +17,10 @@ async fn first(journal: &Journal, stream: &str, drafts: Vec<reeve_core::journal:
 }
 
 /// A journal whose budget allows this many tokens.
-async fn allowing(limit: u64) -> (tempfile::TempDir, Journal) {
-    let (directory, journal) = given::journal().await;
+async fn allowing(home: &Home, limit: u64) -> Journal {
+    let journal = home.open().await;
     journal.append(Epoch(1), &Stream::operator(), None, vec![limited(TEAM, Some(limit))]).await.unwrap();
-    (directory, journal)
+    journal
 }
 
 fn balance(limit: Option<u64>, used: u64, reserved: u64) -> Balance {
@@ -27,9 +28,8 @@ fn balance(limit: Option<u64>, used: u64, reserved: u64) -> Balance {
     Balance { limits, used: tokens(used), reserved: tokens(reserved) }
 }
 
-#[tokio::test]
-async fn what_is_reserved_is_held_and_what_is_settled_is_spent() {
-    let (_directory, journal) = allowing(100).await;
+async fn what_is_reserved_is_held_and_what_is_settled_is_spent(home: Home) {
+    let journal = allowing(&home, 100).await;
     let a = Stream::run("a");
     let rows = first(&journal, "a", vec![reserved(TEAM, "a/1", 60), given::thought("asks a model")]).await.unwrap();
     assert_eq!(journal.balance(TEAM).await.unwrap(), balance(Some(100), 0, 60));
@@ -43,9 +43,8 @@ async fn what_is_reserved_is_held_and_what_is_settled_is_spent() {
     assert_eq!(journal.verify([]).await.unwrap().rows, 6);
 }
 
-#[tokio::test]
-async fn every_dimension_is_kept_by_itself() {
-    let (_directory, journal) = given::journal().await;
+async fn every_dimension_is_kept_by_itself(home: Home) {
+    let journal = home.open().await;
     let amounts = Amounts { tokens: 1, cost_micro_usd: 20, tool_calls: 300, runtime_ms: 4_000 };
     let limits = Limits { tokens: None, cost_micro_usd: Some(20), tool_calls: Some(300), runtime_ms: None };
     let reserve = given::reserved_amounts(TEAM, "k", amounts);
@@ -62,9 +61,8 @@ async fn every_dimension_is_kept_by_itself() {
     assert_eq!(refused.class(), Class::Throttled);
 }
 
-#[tokio::test]
-async fn what_does_not_fit_writes_nothing_of_its_append() {
-    let (_directory, journal) = allowing(100).await;
+async fn what_does_not_fit_writes_nothing_of_its_append(home: Home) {
+    let journal = allowing(&home, 100).await;
     let before = journal.last().await.unwrap();
     // It fits by itself, but not after the rows before it; and what comes after it would have made room.
     let drafts = [
@@ -87,9 +85,8 @@ async fn what_does_not_fit_writes_nothing_of_its_append() {
 }
 
 /// On one thread every append is waiting before the writer first runs, so they are one group.
-#[tokio::test]
-async fn of_twenty_who_ask_for_the_last_of_a_budget_one_gets_it_and_no_other_append_is_harmed() {
-    let (_directory, journal) = allowing(100).await;
+async fn of_twenty_who_ask_for_the_last_of_a_budget_one_gets_it_and_no_other_append_is_harmed(home: Home) {
+    let journal = allowing(&home, 100).await;
     first(&journal, "before", vec![reserved(TEAM, "before", 90)]).await.unwrap();
     let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
     let asked =
@@ -105,9 +102,8 @@ async fn of_twenty_who_ask_for_the_last_of_a_budget_one_gets_it_and_no_other_app
     assert_eq!(journal.verify([]).await.unwrap().rows, 2 + 3 + 20);
 }
 
-#[tokio::test]
-async fn a_reservation_is_made_once_and_settled_once_for_ever() {
-    let (_directory, journal) = allowing(100).await;
+async fn a_reservation_is_made_once_and_settled_once_for_ever(home: Home) {
+    let journal = allowing(&home, 100).await;
     first(&journal, "a", vec![reserved(TEAM, "open", 10), reserved(TEAM, "done", 10), settled(TEAM, "done", 10)]).await.unwrap();
     let before = (journal.last().await.unwrap(), journal.balances().await.unwrap());
     let table = [
@@ -133,9 +129,8 @@ async fn a_reservation_is_made_once_and_settled_once_for_ever() {
     assert_eq!((journal.last().await.unwrap(), journal.balances().await.unwrap()), before);
 }
 
-#[tokio::test]
-async fn a_budget_that_is_gone_allows_nothing_and_what_was_used_stays_with_its_name() {
-    let (_directory, journal) = given::journal().await;
+async fn a_budget_that_is_gone_allows_nothing_and_what_was_used_stays_with_its_name(home: Home) {
+    let journal = home.open().await;
     let nothing = |outcome: Result<Vec<Row>, StoreError>| {
         assert_eq!(outcome.unwrap_err(), StoreError::Exceeded(Exceeded::NoBudget { account: TEAM.to_owned() }));
     };
@@ -155,9 +150,8 @@ async fn a_budget_that_is_gone_allows_nothing_and_what_was_used_stays_with_its_n
     journal.verify([]).await.unwrap();
 }
 
-#[tokio::test]
-async fn more_can_be_settled_than_was_held_and_a_limit_can_fall_below_what_is_used() {
-    let (_directory, journal) = allowing(100).await;
+async fn more_can_be_settled_than_was_held_and_a_limit_can_fall_below_what_is_used(home: Home) {
+    let journal = allowing(&home, 100).await;
     first(&journal, "a", vec![reserved(TEAM, "a/1", 90), settled(TEAM, "a/1", 120)]).await.unwrap();
     assert_eq!(journal.balance(TEAM).await.unwrap(), balance(Some(100), 120, 0));
     assert!(matches!(first(&journal, "b", vec![reserved(TEAM, "b/1", 1)]).await, Err(StoreError::Exceeded(_))));
@@ -166,9 +160,8 @@ async fn more_can_be_settled_than_was_held_and_a_limit_can_fall_below_what_is_us
     journal.verify([]).await.unwrap();
 }
 
-#[tokio::test]
-async fn no_sum_wraps_or_stops_at_the_end_of_what_can_be_counted() {
-    let (_directory, journal) = given::journal().await;
+async fn no_sum_wraps_or_stops_at_the_end_of_what_can_be_counted(home: Home) {
+    let journal = home.open().await;
     // Canonical JSON rounds what is larger.
     let most = (1 << 53) - 1;
     first(&journal, "a", vec![given::limited_by(TEAM, Some(Limits::default())), reserved(TEAM, "a/1", most)]).await.unwrap();
@@ -193,17 +186,28 @@ async fn no_sum_wraps_or_stops_at_the_end_of_what_can_be_counted() {
 
 #[tokio::test]
 async fn a_journal_from_before_there_were_budgets_gets_them_and_is_read_without() {
-    let (directory, rows) = given::five_rows().await;
-    let path = given::path_in(&directory);
-    given::sql(&path, given::WITHOUT_BUDGETS).await.unwrap();
-    let reader = Journal::open_read_only(&path).await.unwrap();
+    let home = Home::sqlite().await;
+    let rows = given::five_rows(&home).await;
+    home.sql(given::WITHOUT_BUDGETS).await.unwrap();
+    let reader = home.open_read_only().await;
     assert_eq!(reader.verify([]).await.unwrap().rows, 5);
     assert_eq!(reader.balance(TEAM).await.unwrap(), Balance::default());
     assert_eq!((reader.balances().await.unwrap(), reader.open_reservations(TEAM).await.unwrap()), (Vec::new(), Vec::new()));
     reader.close().await;
-    let journal = Journal::open(&path).await.unwrap();
+    let journal = home.open().await;
     assert_eq!(journal.scan(1, 100).await.unwrap(), rows);
     journal.append(Epoch(2), &Stream::run("c"), None, vec![limited(TEAM, Some(5)), reserved(TEAM, "c/1", 5)]).await.unwrap();
     assert_eq!(journal.balance(TEAM).await.unwrap(), balance(Some(5), 0, 5));
     assert_eq!(journal.verify([]).await.unwrap().rows, 7);
 }
+
+on_every_database!(
+    what_is_reserved_is_held_and_what_is_settled_is_spent,
+    every_dimension_is_kept_by_itself,
+    what_does_not_fit_writes_nothing_of_its_append,
+    of_twenty_who_ask_for_the_last_of_a_budget_one_gets_it_and_no_other_append_is_harmed,
+    a_reservation_is_made_once_and_settled_once_for_ever,
+    a_budget_that_is_gone_allows_nothing_and_what_was_used_stays_with_its_name,
+    more_can_be_settled_than_was_held_and_a_limit_can_fall_below_what_is_used,
+    no_sum_wraps_or_stops_at_the_end_of_what_can_be_counted,
+);

@@ -1,65 +1,66 @@
 use reeve_core::class::Class;
 use reeve_core::journal::{ChainError, Epoch, Head, Row, Seq, Stream};
-use reeve_store::{Journal, StoreError, VerifyError, verify_export};
+use reeve_store::{StoreError, VerifyError, verify_export};
 
 use crate::given;
+use crate::home::{Home, on_every_database, on_stored_databases};
 
 const NO_TRIGGERS: &str = "PRAGMA ignore_check_constraints = ON; DROP TRIGGER journal_no_update; DROP TRIGGER journal_no_delete;
     DROP TRIGGER journal_gseq_is_next; DROP TRIGGER journal_seq_is_next; DROP TRIGGER journal_prev_is_last_hash;
     DROP TRIGGER journal_epoch_never_falls;";
 
-async fn tampered(statement: &str, anchors: &[(Stream, Head)]) -> Result<u64, VerifyError> {
-    let (directory, rows) = given::five_rows().await;
-    let path = given::path_in(&directory);
-    given::sql(&path, &format!("{NO_TRIGGERS} {statement}")).await.unwrap();
-    let journal = Journal::open_read_only(&path).await.unwrap();
+async fn tampered(home: &Home, statement: &str, anchors: &[(Stream, Head)]) -> Result<u64, VerifyError> {
+    let home = home.another().await;
+    let rows = given::five_rows(&home).await;
+    home.sql(&format!("{NO_TRIGGERS} {statement}")).await.unwrap();
+    let journal = home.open_read_only().await;
     assert_eq!(rows.len(), 5);
     journal.verify(anchors.iter().cloned()).await.map(|verified| verified.rows)
 }
 
-#[tokio::test]
-async fn a_whole_journal_verifies_against_every_head_it_ever_had() {
-    let (directory, rows) = given::five_rows().await;
-    let journal = Journal::open(&given::path_in(&directory)).await.unwrap();
+async fn a_whole_journal_verifies_against_every_head_it_ever_had(home: Home) {
+    let rows = given::five_rows(&home).await;
+    let journal = home.open().await;
     let verified = journal.verify(rows.iter().map(|row| (row.stream.clone(), row.head()))).await.unwrap();
     assert_eq!((verified.rows, verified.hash, verified.heads.len()), (5, rows[4].hash, 3));
     assert_eq!(verified.heads[&Stream::run("a")], rows[3].head());
 }
 
 /// Each way to alter a row is tried on the verifier itself, in `reeve-core`; here, that the database hides none of it.
-#[tokio::test]
-async fn tampering_by_who_owns_the_file_is_found() {
-    let (_, rows) = given::five_rows().await;
+async fn tampering_by_who_owns_the_file_is_found(home: Home) {
+    let rows = given::five_rows(&home).await;
     let anchors: Vec<(Stream, Head)> = rows.iter().map(|row| (row.stream.clone(), row.head())).collect();
-    assert_eq!(tampered("", &anchors).await, Ok(5));
-    let changed = tampered("UPDATE journal SET body = '{\"text\":\"other\"}' WHERE gseq = 3", &[]).await;
+    assert_eq!(tampered(&home, "", &anchors).await, Ok(5));
+    let changed = tampered(&home, "UPDATE journal SET body = '{\"text\":\"other\"}' WHERE gseq = 3", &[]).await;
     assert!(matches!(changed, Err(VerifyError::Chain(ChainError::Changed { gseq: 3, .. }))), "{changed:?}");
-    let gone = tampered("DELETE FROM journal WHERE gseq = 2", &[]).await;
+    let gone = tampered(&home, "DELETE FROM journal WHERE gseq = 2", &[]).await;
     assert_eq!(gone, Err(VerifyError::Chain(ChainError::Gap { expected: 2, found: 3 })));
     let cut = "DELETE FROM journal WHERE gseq > 3";
-    assert_eq!(tampered(cut, &[]).await, Ok(3));
-    let cut = tampered(cut, &anchors).await;
+    assert_eq!(tampered(&home, cut, &[]).await, Ok(3));
+    let cut = tampered(&home, cut, &anchors).await;
     assert!(matches!(cut, Err(VerifyError::Chain(ChainError::Anchor { anchored_seq: 3, .. }))), "{cut:?}");
-    let emptied = tampered("DELETE FROM journal", &anchors).await;
+    let emptied = tampered(&home, "DELETE FROM journal", &anchors).await;
     assert!(matches!(emptied, Err(VerifyError::Chain(ChainError::Anchor { .. }))), "{emptied:?}");
-    let below =
-        tampered("INSERT INTO journal SELECT -3, 'z', 1, time, epoch, kind, actor, body, prev, hash FROM journal WHERE gseq = 1", &[])
-            .await;
+    let below = tampered(
+        &home,
+        "INSERT INTO journal SELECT -3, 'z', 1, time, epoch, kind, actor, body, prev, hash FROM journal WHERE gseq = 1",
+        &[],
+    )
+    .await;
     assert!(matches!(below, Err(VerifyError::Store(StoreError::BadRow { gseq: -3, .. }))), "{below:?}");
     let far =
         format!("INSERT INTO journal SELECT {}, 'z', 1, time, epoch, kind, actor, body, prev, hash FROM journal WHERE gseq = 1", i64::MAX);
-    let far = tampered(&far, &[]).await;
+    let far = tampered(&home, &far, &[]).await;
     assert_eq!(far, Err(VerifyError::Chain(ChainError::Gap { expected: 6, found: i64::MAX as u64 })));
-    let no_digest = tampered("UPDATE journal SET hash = 'sha256:none' WHERE gseq = 4", &[]).await;
+    let no_digest = tampered(&home, "UPDATE journal SET hash = 'sha256:none' WHERE gseq = 4", &[]).await;
     assert!(matches!(no_digest, Err(VerifyError::Store(StoreError::BadRow { gseq: 4, .. }))), "{no_digest:?}");
-    let bytes = tampered("UPDATE journal SET kind = CAST(x'ff' AS TEXT) WHERE gseq = 4", &[]).await;
+    let bytes = tampered(&home, "UPDATE journal SET kind = CAST(x'ff' AS TEXT) WHERE gseq = 4", &[]).await;
     assert!(matches!(bytes, Err(VerifyError::Store(StoreError::BadRow { gseq: 4, .. }))), "{bytes:?}");
     assert_eq!(bytes.map_err(|error| error.class()), Err(Class::Invalid));
 }
 
-#[tokio::test]
-async fn a_journal_verifies_while_it_is_written() {
-    let (_directory, journal) = given::journal().await;
+async fn a_journal_verifies_while_it_is_written(home: Home) {
+    let journal = home.open().await;
     let a = Stream::run("a");
     let mut after = None;
     for n in 0..20 {
@@ -70,17 +71,16 @@ async fn a_journal_verifies_while_it_is_written() {
     }
 }
 
-async fn exported() -> (Vec<u8>, Vec<Row>) {
-    let (directory, rows) = given::five_rows().await;
-    let journal = Journal::open_read_only(&given::path_in(&directory)).await.unwrap();
+async fn exported(home: &Home) -> (Vec<u8>, Vec<Row>) {
+    let rows = given::five_rows(home).await;
+    let journal = home.open_read_only().await;
     let mut export = Vec::new();
     assert_eq!(journal.export(&mut export).await.unwrap(), 5);
     (export, rows)
 }
 
-#[tokio::test]
-async fn an_export_verifies_without_its_database() {
-    let (export, rows) = exported().await;
+async fn an_export_verifies_without_its_database(home: Home) {
+    let (export, rows) = exported(&home).await;
     let anchors: Vec<(Stream, Head)> = rows.iter().map(|row| (row.stream.clone(), row.head())).collect();
     assert_eq!(verify_export(&export[..], anchors.clone()).await.unwrap().hash, rows[4].hash);
     assert_eq!(verify_export(&b""[..], []).await.unwrap().rows, 0);
@@ -91,9 +91,8 @@ async fn an_export_verifies_without_its_database() {
     assert!(matches!(found, Err(VerifyError::Chain(ChainError::Anchor { .. }))), "{found:?}");
 }
 
-#[tokio::test]
-async fn a_line_of_an_export_that_is_no_row_is_named() {
-    let (export, _) = exported().await;
+async fn a_line_of_an_export_that_is_no_row_is_named(home: Home) {
+    let (export, _) = exported(&home).await;
     let text = String::from_utf8(export).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let with_line_3 = |line: String| [lines[0], lines[1], &line, lines[3], lines[4], ""].join("\n");
@@ -119,9 +118,8 @@ async fn a_line_of_an_export_that_is_no_row_is_named() {
     assert!(matches!(found, Err(VerifyError::Chain(ChainError::Changed { gseq: 3, .. }))), "{found:?}");
 }
 
-#[tokio::test]
-async fn the_largest_body_survives_an_export() {
-    let (_directory, journal) = given::journal().await;
+async fn the_largest_body_survives_an_export(home: Home) {
+    let journal = home.open().await;
     // Quotes double in the body, and their backslashes again in the line: the worst that a body can do.
     let frame = given::thought("").body.len();
     let worst = given::thought(&"\"".repeat((reeve_core::limits::MAX_EVENT_BODY_BYTES - frame) / 2));
@@ -130,3 +128,13 @@ async fn the_largest_body_survives_an_export() {
     journal.export(&mut export).await.unwrap();
     assert_eq!(verify_export(&export[..], []).await.unwrap().heads[&Stream::run("a")].seq, Seq(1));
 }
+
+on_every_database!(
+    a_whole_journal_verifies_against_every_head_it_ever_had,
+    a_journal_verifies_while_it_is_written,
+    an_export_verifies_without_its_database,
+    a_line_of_an_export_that_is_no_row_is_named,
+    the_largest_body_survives_an_export,
+);
+
+on_stored_databases!(tampering_by_who_owns_the_file_is_found,);

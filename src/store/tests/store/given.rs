@@ -11,9 +11,10 @@ use reeve_core::journal::{
     RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
 use reeve_core::tool::{Role, wire};
-use reeve_store::Journal;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tempfile::TempDir;
+
+use crate::home::Home;
 
 pub(crate) fn directory() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -23,23 +24,16 @@ pub(crate) fn path_in(directory: &TempDir) -> PathBuf {
     directory.path().join("journal.db")
 }
 
-/// A new journal; the directory goes when it is dropped.
-pub(crate) async fn journal() -> (TempDir, Journal) {
-    let directory = directory();
-    let journal = Journal::open(&path_in(&directory)).await.unwrap();
-    (directory, journal)
-}
-
 /// A closed journal of five rows: `operator` 1, `a` 1 to 3, `b` 1; epochs 1, 1, 2, 2, 2.
-pub(crate) async fn five_rows() -> (TempDir, Vec<Row>) {
-    let (directory, journal) = journal().await;
+pub(crate) async fn five_rows(home: &Home) -> Vec<Row> {
+    let journal = home.open().await;
     let (a, b) = (Stream::run("a"), Stream::run("b"));
     let mut rows = journal.append(Epoch(1), &Stream::operator(), None, vec![thought("one")]).await.unwrap();
     rows.extend(journal.append(Epoch(1), &a, None, vec![started("default", "fix")]).await.unwrap());
     rows.extend(journal.append(Epoch(2), &a, Some(Seq(1)), vec![thought("three"), thought("four")]).await.unwrap());
     rows.extend(journal.append(Epoch(2), &b, None, vec![thought("five")]).await.unwrap());
     journal.close().await;
-    (directory, rows)
+    rows
 }
 
 pub(crate) fn thought(text: &str) -> RowDraft {

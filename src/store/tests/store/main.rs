@@ -9,6 +9,8 @@ mod check;
 mod crash;
 mod disk;
 mod given;
+mod home;
+mod memory;
 mod open;
 mod reservers;
 mod schema;

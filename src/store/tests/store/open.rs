@@ -5,11 +5,11 @@ use reeve_core::journal::{Epoch, Seq, Stream};
 use reeve_store::{Journal, StoreError};
 
 use crate::given;
+use crate::home::{Home, on_every_database, on_stored_databases};
 
-#[tokio::test]
-async fn what_was_written_is_there_after_reopening() {
-    let (directory, rows) = given::five_rows().await;
-    let journal = Journal::open(&given::path_in(&directory)).await.unwrap();
+async fn what_was_written_is_there_after_reopening(home: Home) {
+    let rows = given::five_rows(&home).await;
+    let journal = home.open().await;
     assert_eq!(journal.scan(1, 100).await.unwrap(), rows);
     assert_eq!(journal.highest_epoch().await.unwrap(), Epoch(2));
     let more = journal.append(Epoch(2), &Stream::run("a"), Some(Seq(3)), vec![given::thought("six")]).await.unwrap();
@@ -18,8 +18,9 @@ async fn what_was_written_is_there_after_reopening() {
 
 #[tokio::test]
 async fn a_second_writer_is_refused_while_the_first_lives() {
-    let (directory, journal) = given::journal().await;
-    let path = given::path_in(&directory);
+    let home = Home::sqlite().await;
+    let path = home.path();
+    let journal = home.open().await;
     let refused = Journal::open(&path).await.unwrap_err();
     assert_eq!(refused.class(), Class::Conflict);
     assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
@@ -27,9 +28,8 @@ async fn a_second_writer_is_refused_while_the_first_lives() {
     Journal::open(&path).await.unwrap();
 }
 
-#[tokio::test]
-async fn handles_of_a_closed_journal_say_so() {
-    let (_directory, journal) = given::journal().await;
+async fn handles_of_a_closed_journal_say_so(home: Home) {
+    let journal = home.open().await;
     let other = journal.clone();
     journal.close().await;
     let append = other.append(Epoch(1), &Stream::run("a"), None, vec![given::thought("late")]).await;
@@ -40,8 +40,9 @@ async fn handles_of_a_closed_journal_say_so() {
 
 #[tokio::test]
 async fn a_schema_newer_than_the_binary_is_refused_and_left_alone() {
-    let (directory, _) = given::five_rows().await;
-    let path = given::path_in(&directory);
+    let home = Home::sqlite().await;
+    let path = home.path();
+    given::five_rows(&home).await;
     let newer =
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', TRUE, x'00', 0)";
     given::sql(&path, newer).await.unwrap();
@@ -96,12 +97,11 @@ async fn a_place_that_cannot_be_used_is_refused_by_name() {
     assert!(!given::path_in(&directory).exists());
 }
 
-#[tokio::test]
-async fn a_reader_sees_what_the_living_writer_wrote_and_cannot_write() {
-    let (directory, journal) = given::journal().await;
+async fn a_reader_sees_what_the_living_writer_wrote_and_cannot_write(home: Home) {
+    let journal = home.open().await;
     let a = Stream::run("a");
     journal.append(Epoch(1), &a, None, vec![given::thought("one")]).await.unwrap();
-    let reader = Journal::open_read_only(&given::path_in(&directory)).await.unwrap();
+    let reader = home.open_read_only().await;
     assert_eq!(reader.verify([]).await.unwrap().rows, 1);
     journal.append(Epoch(1), &a, Some(Seq(1)), vec![given::thought("two")]).await.unwrap();
     assert_eq!(reader.verify([]).await.unwrap().rows, 2);
@@ -110,21 +110,26 @@ async fn a_reader_sees_what_the_living_writer_wrote_and_cannot_write() {
 
 #[tokio::test]
 async fn a_copy_is_read_with_its_log_or_without_and_nothing_is_left_beside_it() {
-    let (directory, rows) = given::five_rows().await;
+    let home = Home::sqlite().await;
+    let rows = given::five_rows(&home).await;
     let elsewhere = given::directory();
     let copy = given::path_in(&elsewhere);
-    fs::copy(given::path_in(&directory), &copy).unwrap();
+    fs::copy(home.path(), &copy).unwrap();
     let reader = Journal::open_read_only(&copy).await.unwrap();
     assert_eq!(reader.scan(1, 100).await.unwrap(), rows);
     reader.close().await;
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
 
-    let journal = Journal::open(&given::path_in(&directory)).await.unwrap();
+    let journal = home.open().await;
     journal.append(Epoch(2), &Stream::run("c"), None, vec![given::thought("six")]).await.unwrap();
     for suffix in ["", "-wal"] {
         let file = format!("journal.db{suffix}");
-        fs::copy(directory.path().join(&file), elsewhere.path().join(&file)).unwrap();
+        fs::copy(home.path().with_file_name(&file), elsewhere.path().join(&file)).unwrap();
     }
     let reader = Journal::open_read_only(&copy).await.unwrap();
     assert_eq!(reader.verify([]).await.unwrap().rows, 6);
 }
+
+on_every_database!(what_was_written_is_there_after_reopening, handles_of_a_closed_journal_say_so);
+
+on_stored_databases!(a_reader_sees_what_the_living_writer_wrote_and_cannot_write);

@@ -8,6 +8,7 @@ use reeve_core::journal::{BudgetLimited, BudgetReserved, BudgetSettled, Epoch, E
 use reeve_store::{Journal, StoreError};
 
 use crate::given::{self, limited, reserved, settled};
+use crate::home::Home;
 
 const ACCOUNTS: [&str; 2] = ["team/daily", "team/weekly"];
 const RESERVERS: usize = 20;
@@ -124,8 +125,9 @@ async fn append(journal: &Journal, stream: &Stream, after: Option<Seq>, drafts: 
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 4)]
-async fn all_at_once(limits: [u64; 2], acts: Vec<Vec<Act>>) {
-    let (directory, journal) = given::journal().await;
+async fn all_at_once(home: impl AsyncFnOnce() -> Home, limits: [u64; 2], acts: Vec<Vec<Act>>) {
+    let home = home().await;
+    let journal = home.open().await;
     let drafts = vec![limited(ACCOUNTS[0], Some(limits[0])), limited(ACCOUNTS[1], Some(limits[1]))];
     journal.append(Epoch(1), &Stream::operator(), None, drafts).await.unwrap();
     let reservers = acts.into_iter().enumerate().map(|(n, acts)| tokio::spawn(reserver(journal.clone(), format!("r{n}"), acts)));
@@ -143,7 +145,7 @@ async fn all_at_once(limits: [u64; 2], acts: Vec<Vec<Act>>) {
     let held = open_tokens(&journal).await;
     assert_eq!(held, expected.values().map(|sums| sums.reserved).sum::<u64>());
     journal.close().await;
-    let journal = Journal::open(&given::path_in(&directory)).await.unwrap();
+    let journal = home.open().await;
     assert_eq!(sums(&journal).await, expected);
     journal.verify([]).await.unwrap();
 }
@@ -156,14 +158,24 @@ async fn open_tokens(journal: &Journal) -> u64 {
     held
 }
 
-proptest! {
-    // Each case is some hundred durable commits.
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn whatever_twenty_reservers_do_no_budget_is_overdrawn_and_its_sums_are_its_rows(
-        limits in [0..600_u64, 0..600_u64],
-        acts in vec(vec(act(), 1..6), RESERVERS),
-    ) {
-        all_at_once(limits, acts);
+// Each case is some hundred durable commits.
+fn cases() -> ProptestConfig {
+    ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+mod whatever_twenty_reservers_do_no_budget_is_overdrawn_and_its_sums_are_its_rows {
+    use super::*;
+
+    proptest! {
+        #![proptest_config(cases())]
+        #[test]
+        fn on_sqlite(limits in [0..600_u64, 0..600_u64], acts in vec(vec(act(), 1..6), RESERVERS)) {
+            all_at_once(Home::sqlite, limits, acts);
+        }
+
+        #[test]
+        fn in_memory(limits in [0..600_u64, 0..600_u64], acts in vec(vec(act(), 1..6), RESERVERS)) {
+            all_at_once(Home::memory, limits, acts);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use reeve_store::Journal;
 
 use crate::given;
+use crate::home::Home;
 
 /// Inserts a copy of row 5 (stream `b`, seq 1, epoch 2) with these places.
 fn insert(verb: &str, gseq: &str, stream: &str, seq: u64, epoch: u64, prev: &str) -> String {
@@ -13,8 +14,9 @@ fn insert(verb: &str, gseq: &str, stream: &str, seq: u64, epoch: u64, prev: &str
 
 #[tokio::test]
 async fn the_schema_refuses_all_but_the_next_row() {
-    let (directory, rows) = given::five_rows().await;
-    let path = given::path_in(&directory);
+    let home = Home::sqlite().await;
+    let path = home.path();
+    let rows = given::five_rows(&home).await;
     let table: Vec<(&str, String)> = vec![
         ("never updated", "UPDATE journal SET body = '{}' WHERE gseq = 2".into()),
         ("never updated", "UPDATE journal SET gseq = 6 WHERE gseq = 5".into()),
@@ -61,11 +63,11 @@ async fn the_schema_refuses_all_but_the_next_row() {
 /// Epochs, heads and first rows of a journal that is empty.
 #[tokio::test]
 async fn the_first_row_is_row_one_after_the_zero_digest() {
-    let (directory, rows) = given::five_rows().await;
-    let from = given::path_in(&directory);
-    let (elsewhere, journal) = given::journal().await;
-    journal.close().await;
-    let path = given::path_in(&elsewhere);
+    let (home, elsewhere) = (Home::sqlite().await, Home::sqlite().await);
+    let rows = given::five_rows(&home).await;
+    let from = home.path();
+    elsewhere.open().await.close().await;
+    let path = elsewhere.path();
     let insert = |gseq: u64, prev: &str| {
         format!(
             "ATTACH '{}' AS other; INSERT INTO journal SELECT {gseq}, 'b', 1, time, epoch, kind, actor, body, '{prev}', hash FROM other.journal WHERE gseq = 1",

@@ -64,7 +64,7 @@ pub(super) fn looks_like_a_database(path: &Path) -> Result<(), StoreError> {
     if header.is_empty() || header == SQLITE_HEADER {
         return Ok(());
     }
-    Err(StoreError::NotAJournal { path: path.to_owned(), why: "it is no SQLite database".to_owned() })
+    Err(StoreError::NotAJournal { place: path.display().to_string(), why: "it is no SQLite database".to_owned() })
 }
 
 /// The log that SQLite keeps beside the file while a writer lives.

@@ -7,7 +7,7 @@ use sqlx::migrate::Migrator;
 
 use crate::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("./journal/sqlite/migrations");
 
 /// `PRAGMA application_id` of a journal: "REEV".
 const APPLICATION_ID: i64 = 0x5245_4556;
@@ -35,13 +35,13 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> R
     }
     if application != APPLICATION_ID {
         let why = format!("its application id is {application:#x}, a journal has {APPLICATION_ID:#x}");
-        return Err(StoreError::NotAJournal { path: path.to_owned(), why });
+        return Err(StoreError::NotAJournal { place: path.display().to_string(), why });
     }
     let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await.map_err(failed)?;
     let found = found.unwrap_or(0);
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     if found > known {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
+        return Err(StoreError::NewerSchema { place: path.display().to_string(), found, known });
     }
     Ok(Schema::Version(found))
 }
