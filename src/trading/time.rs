@@ -28,16 +28,19 @@ pub struct Date {
 
 impl Time {
     /// Days since 1970-01-01: the trading day that daily limits count by.
+    #[inline]
     pub fn utc_day(self) -> i64 {
         self.0.div_euclid(NS_PER_DAY)
     }
 
     /// Later by so many nanoseconds; an instant past the end of the range stays at its end.
+    #[inline]
     pub fn plus_ns(self, ns: i64) -> Time {
         Time(self.0.saturating_add(ns))
     }
 
     /// Nanoseconds from `earlier` to this; negative when it is later.
+    #[inline]
     pub fn since(self, earlier: Time) -> i64 {
         self.0.saturating_sub(earlier.0)
     }

@@ -160,17 +160,20 @@ impl Market {
     }
 
     /// The quote, while it is fresh and uncrossed.
+    #[inline]
     pub fn fresh_quote(&self, now: Time) -> Option<Quote> {
         let tradable = !self.quote_crossed && matches!(self.book, BookState::Absent | BookState::Synced);
         self.quote.filter(|_| tradable && now <= self.quote_fresh_until)
     }
 
     /// The last accepted mark, however old.
+    #[inline]
     pub fn mark(&self) -> Option<Mark> {
         self.mark
     }
 
     /// The state of the book; crossed when either the book or the best bid and ask are.
+    #[inline]
     pub fn book(&self) -> BookState {
         match self.book {
             BookState::Absent | BookState::Synced if self.quote_crossed => BookState::Crossed,
@@ -184,11 +187,13 @@ impl Market {
     }
 
     /// Whether any price is fresh.
+    #[inline]
     pub fn is_fresh(&self, now: Time) -> bool {
         self.fresh_quote(now).is_some() || now <= self.trade_fresh_until || now <= self.bar_fresh_until
     }
 
     /// The price that an order of this side is judged by: what it would take in a fresh book, else the fresh mark.
+    #[inline]
     pub fn reference(&self, now: Time, side: Side) -> Option<HalfTicks> {
         if let Some(quote) = self.fresh_quote(now) {
             let price = match side {

@@ -28,13 +28,13 @@ struct Traded {
 #[derive(Clone, Debug)]
 pub(crate) struct Minute {
     seconds: Box<[Second; SECONDS]>,
-    /// The second of the last fill: most of the time there is none in the window, and nothing to be summed.
-    last_fill: i64,
+    /// When the last fill has left the window: most of the time it has, and nothing is to be summed.
+    quiet_from: Time,
 }
 
 impl Default for Minute {
     fn default() -> Minute {
-        Minute { seconds: Box::new([Second { number: i64::MIN, ..Second::default() }; SECONDS]), last_fill: i64::MIN }
+        Minute { seconds: Box::new([Second { number: i64::MIN, ..Second::default() }; SECONDS]), quiet_from: Time(i64::MIN) }
     }
 }
 
@@ -54,7 +54,7 @@ impl Minute {
     }
 
     pub(super) fn see_fill(&mut self, now: Time, side: Side, price: Price, qty: Qty) -> Result<(), Overflow> {
-        self.last_fill = now.0.div_euclid(NS_PER_SECOND);
+        self.quiet_from = now.plus_ns((SECONDS as i64 + 1) * NS_PER_SECOND);
         let second = self.second(now);
         let traded = match side {
             Side::Buy => &mut second.bought,
@@ -77,9 +77,15 @@ impl Minute {
         self.window(now).filter_map(|second| second.mid).fold((0, 0), |(sum, count), mid| (sum + i128::from(mid.0), count + 1))
     }
 
+    /// Whether it is known that nothing of ours was filled in the window.
+    #[inline]
+    pub(crate) fn is_quiet(&self, now: Time) -> bool {
+        now >= self.quiet_from
+    }
+
     /// Σ price × quantity in half ticks, and quantity, of our fills on a side.
     pub(crate) fn fills(&self, now: Time, side: Side) -> Result<(i128, i128), Overflow> {
-        if self.last_fill <= now.0.div_euclid(NS_PER_SECOND).saturating_sub(SECONDS as i64) {
+        if self.is_quiet(now) {
             return Ok((0, 0));
         }
         self.window(now).try_fold((0_i128, 0), |(sum, lots), second| {

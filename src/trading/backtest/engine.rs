@@ -300,11 +300,11 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
     /// Goes on closing a position where trading was stopped and that is configured. What is too small to sell is reported once,
     /// until there is more or less of it.
     fn exit(&mut self, now: Time, at: InstrumentId) -> Result<(), EngineError> {
-        if self.dust[usize::from(at.0)].is_some_and(|dust| self.account.lots(at) == Ok(dust)) {
+        if self.dust[usize::from(at.0)].is_some_and(|dust| self.account.lots(at) == dust) {
             return Ok(());
         }
         if let Some(submit) = self.guard.next_exit(&self.account, now, at) {
-            let held = self.account.lots(at)?;
+            let held = self.account.lots(at);
             let is_dust = self.submit(now, &submit).is_some_and(|denial| denial.code == Code::Dust);
             self.dust[usize::from(at.0)] = is_dust.then_some(held);
         }
@@ -456,7 +456,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         let mut left = Vec::new();
         let ids: Vec<InstrumentId> = self.account.universe().instruments().map(|(at, _)| at).collect();
         for at in ids {
-            let held = self.account.lots(at)?;
+            let held = self.account.lots(at);
             let (true, Some((_, close))) = (held > Qty::ZERO, self.last_close[usize::from(at.0)]) else { continue };
             let mut passed = Vec::new();
             let submit = Submit::market(at, Side::Sell, held, u64::MAX);
@@ -469,7 +469,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
                 bars.liquidate(order, close, &mut desk)?;
             }
             if let Err(denial) = admitted {
-                left.push((at, self.account.lots(at)?, denial.to_string()));
+                left.push((at, self.account.lots(at), denial.to_string()));
             }
         }
         Ok(left)

@@ -93,7 +93,7 @@ impl Instrument {
     /// # Errors
     /// [`Overflow`].
     pub(crate) fn worst_fee_unrounded(&self, price: Price, qty: Qty) -> Result<Money, Overflow> {
-        let steps = i128::from(price.0).abs() * i128::from(qty.0).abs();
-        self.fees.maker_unit.max(self.fees.taker_unit).max(Money::ZERO).times(steps)
+        let worst_unit = self.fees.maker_unit.max(self.fees.taker_unit).max(Money::ZERO);
+        worst_unit.times(i128::from(price.0).abs() * i128::from(qty.0).abs())
     }
 }

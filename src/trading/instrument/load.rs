@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use super::{FeeAsset, Fees, GridError, Instrument, Universe};
-use crate::number::{Money, Overflow, Price, Qty, SCALE};
+use crate::number::{Money, Overflow, Price, Qty, SCALE, mul_div_up};
 
 /// What kind of contract an instrument is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -141,6 +141,7 @@ pub(super) fn load(universe: &Universe, spec: &InstrumentSpec) -> Result<Instrum
         min_qty: Qty(1),
         max_qty: Qty(1),
         min_notional: Money::ZERO,
+        min_steps: 0,
         max_price: Price(1),
         fees,
         tick_size,
@@ -148,6 +149,7 @@ pub(super) fn load(universe: &Universe, spec: &InstrumentSpec) -> Result<Instrum
         tick_unit: exact(tick_size, "tickSize")?,
         lot_unit: exact(lot_size, "lotSize")?,
         notional_unit: product(spec, &[tick_size, lot_size])?,
+        buy_unit: None,
     };
     let on_grid = |name, result: Result<i64, GridError>| result.map_err(|error| field(spec, name, error.to_string()));
     instrument.max_qty = Qty(on_grid("maxQty", instrument.qty(positive(spec, "maxQty", &spec.max_qty)?).map(|qty| qty.0))?);
@@ -158,19 +160,29 @@ pub(super) fn load(universe: &Universe, spec: &InstrumentSpec) -> Result<Instrum
     if let Some(min) = &spec.min_notional {
         instrument.min_notional = exact(not_negative(spec, "minNotional", min)?, "minNotional")?;
     }
+    instrument.min_steps = mul_div_up(instrument.min_notional.0, 1, instrument.notional_unit.0)
+        .map_err(|overflow| field(spec, "minNotional", overflow.to_string()))?;
     fits(&instrument).map_err(|_| LoadError::TooLarge {
         symbol: spec.symbol.clone(),
         max_qty: instrument.max_qty.0,
         max_price: instrument.max_price.0,
     })?;
+    instrument.buy_unit = buy_unit(&instrument);
     Ok(instrument)
 }
 
+fn buy_unit(instrument: &Instrument) -> Option<Money> {
+    let plain = instrument.fees.asset == FeeAsset::Quote && instrument.fees.rounding.is_none();
+    let fee = instrument.worst_fee(Price(1), Qty(1)).ok().filter(|_| plain)?;
+    instrument.notional_unit.plus(fee).ok()
+}
+
 fn fits(instrument: &Instrument) -> Result<(), Overflow> {
-    let notional = instrument.notional(instrument.max_price, instrument.max_qty)?;
+    // Step by step and checked: it is this that lets the amounts of orders go unchecked.
+    let notional = instrument.notional_unit.times(super::steps(instrument.max_price, instrument.max_qty))?;
     let fee = instrument.worst_fee(instrument.max_price, instrument.max_qty)?;
     notional.plus(fee)?.times(HEADROOM)?;
-    instrument.base_amount(instrument.max_qty)?.times(HEADROOM)?;
+    instrument.lot_unit.times(i128::from(instrument.max_qty.0))?.times(HEADROOM)?;
     // Half ticks are twice the ticks.
     instrument.max_price.0.checked_mul(2).ok_or(Overflow)?;
     Ok(())

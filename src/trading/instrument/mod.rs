@@ -57,6 +57,8 @@ pub struct Instrument {
     pub max_qty: Qty,
     /// Least notional of an order that the venue takes.
     pub min_notional: Money,
+    /// The same in ticks × lots, rounded up.
+    pub(crate) min_steps: i128,
     /// Greatest price that is believed; amounts up to it are known to fit.
     pub max_price: Price,
     /// What trades cost.
@@ -69,6 +71,8 @@ pub struct Instrument {
     lot_unit: Money,
     /// Money of one lot at a price of one tick: exact, since tick and lot decimals together stay within the ledger's scale.
     notional_unit: Money,
+    /// What buying one lot at a price of one tick takes, its most fee and all; none where a fee is rounded or paid in another asset.
+    buy_unit: Option<Money>,
 }
 
 impl Instrument {
@@ -122,8 +126,19 @@ impl Instrument {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn base_amount(&self, qty: Qty) -> Result<Money, Overflow> {
+        if (0..=self.max_qty.0).contains(&qty.0) {
+            return Ok(Money(self.lot_unit.0.wrapping_mul(i128::from(qty.0))));
+        }
         self.lot_unit.times(i128::from(qty.0))
+    }
+
+    /// Whether amounts of this price and quantity are within those that were found to fit when the instrument was loaded: they are not
+    /// found to fit again for each order, since a checked product of 128 bits costs six times a plain one.
+    #[inline]
+    fn is_known_to_fit(&self, price: Price, qty: Qty) -> bool {
+        (0..=self.max_price.0).contains(&price.0) && (0..=self.max_qty.0).contains(&qty.0)
     }
 
     /// The whole lots in a base amount, towards zero: what a fee in the base asset left beyond them cannot be sold.
@@ -138,9 +153,34 @@ impl Instrument {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn notional(&self, price: Price, qty: Qty) -> Result<Money, Overflow> {
-        // Two 64-bit numbers always fit 128 bits.
-        self.notional_unit.times(i128::from(price.0) * i128::from(qty.0))
+        let steps = steps(price, qty);
+        if self.is_known_to_fit(price, qty) {
+            return Ok(Money(self.notional_unit.0.wrapping_mul(steps)));
+        }
+        self.notional_unit.times(steps)
+    }
+
+    /// What a buy takes of the quote asset: its notional, and the most fee where that is paid in the quote asset.
+    ///
+    /// # Errors
+    /// [`Overflow`].
+    #[inline]
+    pub fn buy_amount(&self, price: Price, qty: Qty) -> Result<Money, Overflow> {
+        if let Some(unit) = self.buy_unit.filter(|_| self.is_known_to_fit(price, qty)) {
+            return Ok(Money(unit.0.wrapping_mul(steps(price, qty))));
+        }
+        let fee = match self.fees.asset {
+            FeeAsset::Quote => self.worst_fee(price, qty)?,
+            FeeAsset::Base | FeeAsset::Third(_) => Money::ZERO,
+        };
+        self.notional(price, qty)?.plus(fee)
+    }
+
+    /// The greatest price × quantity, in ticks × lots, whose notional is within an amount.
+    pub(crate) fn steps_within(&self, money: Money) -> i128 {
+        money.0.max(0) / self.notional_unit.0
     }
 
     /// What a base amount is worth at a mark, half-even at the ledger's scale where half a tick or a dust amount makes it inexact.
@@ -164,4 +204,10 @@ impl Instrument {
         }
         Qty(i64::try_from(money.0 / each).unwrap_or(i64::MAX))
     }
+}
+
+/// Ticks × lots: two 64-bit numbers always fit 128 bits.
+#[inline]
+pub(crate) fn steps(price: Price, qty: Qty) -> i128 {
+    i128::from(price.0) * i128::from(qty.0)
 }

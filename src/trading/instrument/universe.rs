@@ -68,6 +68,7 @@ impl Universe {
     }
 
     /// An instrument.
+    #[inline]
     pub fn get(&self, id: InstrumentId) -> &Instrument {
         &self.instruments[usize::from(id.0)]
     }

@@ -54,6 +54,8 @@ pub struct Booked {
 pub struct Ledger {
     balances: Vec<[Money; ACCOUNTS]>,
     positions: Vec<Position>,
+    /// The whole lots of each position: asked for by every order, divided only by a fill.
+    lots: Vec<Qty>,
     /// The last accepted mark of each instrument.
     marks: Vec<Option<HalfTicks>>,
 }
@@ -64,6 +66,7 @@ impl Ledger {
         Ledger {
             balances: universe.assets().map(|_| [Money::ZERO; ACCOUNTS]).collect(),
             positions: vec![Position::default(); universe.len()],
+            lots: vec![Qty::ZERO; universe.len()],
             marks: vec![None; universe.len()],
         }
     }
@@ -126,12 +129,14 @@ impl Ledger {
         if fee.asset == instrument.base {
             position.pay_in_base(fee.amount)?;
         }
-        let dust = instrument.whole_lots(position.held())? == Qty::ZERO;
-        let closed = position.settle(fee.in_quote, fee.asset == instrument.base, reduced && dust)?;
+        let lots = instrument.whole_lots(position.held())?;
+        let closed = position.settle(fee.in_quote, fee.asset == instrument.base, reduced && lots == Qty::ZERO)?;
+        self.lots[usize::from(at.0)] = lots;
         Ok(Booked { realised, closed })
     }
 
     /// An account of an asset.
+    #[inline]
     pub fn balance(&self, asset: AssetId, account: Account) -> Money {
         self.balances[usize::from(asset.0)][account.index()]
     }
@@ -145,16 +150,15 @@ impl Ledger {
     }
 
     /// The position in an instrument.
+    #[inline]
     pub fn position(&self, at: InstrumentId) -> &Position {
         &self.positions[usize::from(at.0)]
     }
 
     /// The whole lots of a position, negative when short.
-    ///
-    /// # Errors
-    /// [`Overflow`].
-    pub fn lots(&self, universe: &Universe, at: InstrumentId) -> Result<Qty, Overflow> {
-        universe.get(at).whole_lots(self.position(at).held())
+    #[inline]
+    pub fn lots(&self, at: InstrumentId) -> Qty {
+        self.lots[usize::from(at.0)]
     }
 
     /// Takes a mark that was accepted.
@@ -174,6 +178,17 @@ impl Ledger {
     pub fn asset_price(&self, universe: &Universe, asset: AssetId) -> Result<Option<Money>, Overflow> {
         let Some(pricer) = universe.pricer(asset) else { return Ok(Some(Money::whole(1))) };
         self.last_mark(pricer).map(|mark| universe.get(pricer).price_amount(mark)).transpose()
+    }
+
+    /// What an amount of an instrument's base asset is worth at its last mark; none for something without a mark.
+    ///
+    /// # Errors
+    /// [`Overflow`].
+    pub fn worth(&self, universe: &Universe, at: InstrumentId, base: Money) -> Result<Option<Money>, Overflow> {
+        if base == Money::ZERO {
+            return Ok(Some(Money::ZERO));
+        }
+        self.last_mark(at).map(|mark| universe.get(at).value(base, mark)).transpose()
     }
 
     /// Σ balance × mark in the reporting currency; none while an asset that we own has no mark. Fees have left the balances already.

@@ -27,6 +27,7 @@ pub struct Position {
 
 impl Position {
     /// Base amount held; negative when short.
+    #[inline]
     pub fn held(&self) -> Money {
         self.held
     }

@@ -32,6 +32,7 @@ impl Qty {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn plus(self, other: Qty) -> Result<Qty, Overflow> {
         self.0.checked_add(other.0).map(Qty).ok_or(Overflow)
     }
@@ -40,6 +41,7 @@ impl Qty {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn minus(self, other: Qty) -> Result<Qty, Overflow> {
         self.0.checked_sub(other.0).map(Qty).ok_or(Overflow)
     }
@@ -54,6 +56,7 @@ impl HalfTicks {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn of(price: Price) -> Result<HalfTicks, Overflow> {
         price.0.checked_mul(2).map(HalfTicks).ok_or(Overflow)
     }
@@ -62,16 +65,19 @@ impl HalfTicks {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn mid(bid: Price, ask: Price) -> Result<HalfTicks, Overflow> {
         bid.0.checked_add(ask.0).map(HalfTicks).ok_or(Overflow)
     }
 
     /// The nearest price not above.
+    #[inline]
     pub fn floor(self) -> Price {
         Price(self.0.div_euclid(2))
     }
 
     /// The nearest price not below.
+    #[inline]
     pub fn ceil(self) -> Price {
         Price(self.0.div_euclid(2) + self.0.rem_euclid(2))
     }

@@ -55,6 +55,7 @@ impl Money {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn plus(self, other: Money) -> Result<Money, Overflow> {
         self.0.checked_add(other.0).map(Money).ok_or(Overflow)
     }
@@ -63,6 +64,7 @@ impl Money {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn minus(self, other: Money) -> Result<Money, Overflow> {
         self.0.checked_sub(other.0).map(Money).ok_or(Overflow)
     }
@@ -71,6 +73,7 @@ impl Money {
     ///
     /// # Errors
     /// [`Overflow`].
+    #[inline]
     pub fn times(self, count: i128) -> Result<Money, Overflow> {
         self.0.checked_mul(count).map(Money).ok_or(Overflow)
     }

@@ -2,12 +2,13 @@
 
 mod execs;
 mod id;
+mod names;
 mod state;
 mod table;
 
 pub use id::{ClientId, StrategyTag};
 pub use state::{Fill, Left, OrderEvent, OrderState, Refusal, Tracked};
-pub use table::{Applied, Exposure, OpenSide, OrderTable, TableError};
+pub use table::{Applied, Exposure, OpenSide, OrderTable, Slot, TableError};
 
 use crate::instrument::InstrumentId;
 use crate::number::{Price, Qty};
@@ -23,6 +24,7 @@ pub enum Side {
 
 impl Side {
     /// The other one.
+    #[inline]
     pub fn opposite(self) -> Side {
         match self {
             Side::Buy => Side::Sell,
@@ -72,6 +74,7 @@ pub enum OrderKind {
 
 impl OrderKind {
     /// The worst price that it may trade at, where it names one.
+    #[inline]
     pub fn limit(self) -> Option<Price> {
         match self {
             OrderKind::Market | OrderKind::Stop { .. } | OrderKind::TrailingStop { .. } => None,
@@ -80,6 +83,7 @@ impl OrderKind {
     }
 
     /// How far it trails the price, where it does.
+    #[inline]
     pub fn distance(self) -> Option<i64> {
         match self {
             OrderKind::TrailingStop { distance } => Some(distance),
@@ -88,11 +92,13 @@ impl OrderKind {
     }
 
     /// Whether it waits to be set off.
+    #[inline]
     pub fn is_stop(self) -> bool {
         self.trigger().is_some() || self.distance().is_some()
     }
 
     /// The price that sets it off, where it names one.
+    #[inline]
     pub fn trigger(self) -> Option<Price> {
         match self {
             OrderKind::Market | OrderKind::Limit { .. } | OrderKind::TrailingStop { .. } => None,
@@ -158,7 +164,11 @@ pub struct Order {
 
 impl Order {
     /// Why the words of the order contradict each other, if they do.
+    #[inline]
     pub fn contradiction(&self) -> Option<&'static str> {
+        if self.tif == TimeInForce::Gtc {
+            return None;
+        }
         match (self.kind, self.tif) {
             (OrderKind::Limit { post_only: true, .. }, TimeInForce::Ioc | TimeInForce::Fok) => {
                 Some("a post-only order rests, so it must be GTC")

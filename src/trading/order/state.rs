@@ -151,6 +151,8 @@ pub struct Tracked {
     pub worst_price: Price,
     /// What is set aside for it: quote for a buy, base for a sell.
     pub reserved: Money,
+    /// What is set aside for its fee, where that is paid in a third asset.
+    pub reserved_fee: Money,
     /// Whether its trigger was reached.
     pub triggered: bool,
     /// Why it was refused.
@@ -186,6 +188,7 @@ impl Tracked {
             arrival,
             worst_price,
             reserved: Money::ZERO,
+            reserved_fee: Money::ZERO,
             triggered: false,
             refusal: None,
             reducing,
@@ -195,9 +198,9 @@ impl Tracked {
     }
 
     /// Takes this one's place with its memory kept: a table that turns orders over does not ask for more.
-    pub(super) fn replace(&mut self, next: Tracked) {
+    pub(super) fn replace(&mut self, order: Order, sent_at: Time, arrival: Option<HalfTicks>, worst_price: Price, reducing: bool) {
         let execs = std::mem::take(&mut self.execs).emptied();
-        *self = Tracked { execs, ..next };
+        *self = Tracked { execs, ..Tracked::new(order, sent_at, arrival, worst_price, reducing) };
     }
 
     /// What may still trade.

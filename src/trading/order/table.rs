@@ -1,8 +1,8 @@
 //! The orders of one account, and what they may still do to it.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 
+use super::names::Names;
 use super::state::Change;
 use super::{ClientId, Order, OrderEvent, Side, Tracked};
 use crate::instrument::{InstrumentId, Universe};
@@ -35,6 +35,7 @@ pub struct Exposure {
 
 impl Exposure {
     /// One side.
+    #[inline]
     pub fn side(&self, side: Side) -> &OpenSide {
         match side {
             Side::Buy => &self.buys,
@@ -80,36 +81,9 @@ fn same_pair(open: &Order, order: &Order, pair: u32) -> bool {
     open.oco == Some(pair) && (open.id.strategy, open.instrument, open.side) == (order.id.strategy, order.instrument, order.side)
 }
 
-/// Hashes names of orders. They are all made here, so nobody can choose them to collide, and a keyed hash would cost a quarter of the
-/// whole chain.
-#[derive(Default)]
-struct NameHasher(u64);
-
-impl NameHasher {
-    fn mix(&mut self, bits: u64) {
-        // The golden ratio in 64 bits, as in Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4).
-        self.0 = (self.0.rotate_left(23) ^ bits).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.mix(u64::from(*byte)));
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        self.mix(u64::from(value));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.mix(value);
-    }
-
-    fn finish(&self) -> u64 {
-        // The upper half of a product depends on all of its input, the lower half on less.
-        self.0 ^ (self.0 >> 32)
-    }
-}
+/// The place of an order that was just put in: it spares looking its name up.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot(u32);
 
 /// All orders of an account: the open ones, and the last ended ones.
 ///
@@ -117,7 +91,7 @@ impl Hasher for NameHasher {
 #[derive(Debug, Default)]
 pub struct OrderTable {
     slots: Vec<Tracked>,
-    by_id: HashMap<ClientId, u32, BuildHasherDefault<NameHasher>>,
+    names: Names,
     /// Open orders in the order in which they were sent.
     open: Vec<u32>,
     /// Ended orders, oldest first; their slots are used again.
@@ -133,7 +107,7 @@ impl OrderTable {
         let room = REMEMBERED + OPEN_AT_ONCE;
         OrderTable {
             slots: Vec::with_capacity(room),
-            by_id: HashMap::with_capacity_and_hasher(2 * room, BuildHasherDefault::default()),
+            names: Names::with_room(room),
             open: Vec::with_capacity(OPEN_AT_ONCE),
             ended: VecDeque::with_capacity(room),
             exposures: vec![Exposure::default(); instruments],
@@ -153,35 +127,34 @@ impl OrderTable {
         arrival: Option<HalfTicks>,
         worst_price: Price,
         reducing: bool,
-    ) -> Result<&mut Tracked, TableError> {
-        if self.by_id.contains_key(&order.id) {
+    ) -> Result<Slot, TableError> {
+        let oldest = self.ended.front().copied().filter(|_| self.ended.len() >= REMEMBERED);
+        let slot = oldest.map_or_else(|| u32::try_from(self.slots.len()), Ok).map_err(|_| Overflow)?;
+        if !self.names.insert(order.id, slot) {
             return Err(TableError::Known(order.id));
         }
-        self.count(universe, &order, worst_price, order.qty, true)?;
-        let tracked = Tracked::new(order, sent_at, arrival, worst_price, reducing);
-        let slot = match self.ended.len() >= REMEMBERED {
-            true => self.ended.pop_front(),
-            false => None,
-        };
-        let slot = match slot {
-            Some(slot) => {
+        if let Err(overflow) = self.count(universe, &order, worst_price, order.qty, true) {
+            self.names.remove(order.id);
+            return Err(overflow.into());
+        }
+        match oldest {
+            Some(_) => {
+                self.ended.pop_front();
                 let place = &mut self.slots[slot as usize];
-                self.by_id.remove(&place.order.id);
-                place.replace(tracked);
-                slot
+                self.names.remove(place.order.id);
+                place.replace(order, sent_at, arrival, worst_price, reducing);
             }
-            None => {
-                self.slots.push(tracked);
-                u32::try_from(self.slots.len() - 1).map_err(|_| Overflow)?
-            }
-        };
-        self.by_id.insert(order.id, slot);
+            None => self.slots.push(Tracked::new(order, sent_at, arrival, worst_price, reducing)),
+        }
         self.open.push(slot);
-        Ok(&mut self.slots[slot as usize])
+        Ok(Slot(slot))
     }
 
     /// Adds or takes away what `qty` of an order may do.
     fn count(&mut self, universe: &Universe, order: &Order, worst: Price, qty: Qty, add: bool) -> Result<(), Overflow> {
+        if qty == Qty::ZERO {
+            return Ok(());
+        }
         let notional = universe.get(order.instrument).notional(worst, qty)?;
         let side = self.exposures[usize::from(order.instrument.0)].side_mut(order.side);
         let (leaves, sum, open) = if add {
@@ -199,7 +172,12 @@ impl OrderTable {
     /// # Errors
     /// [`TableError::Unknown`], [`TableError::Overflow`].
     pub fn apply(&mut self, universe: &Universe, id: ClientId, event: &OrderEvent) -> Result<Applied, TableError> {
-        let slot = *self.by_id.get(&id).ok_or(TableError::Unknown(id))?;
+        self.take_in(universe, id, event).map(|(_, applied)| applied)
+    }
+
+    /// The same, and where the order is.
+    pub(crate) fn take_in(&mut self, universe: &Universe, id: ClientId, event: &OrderEvent) -> Result<(Slot, Applied), TableError> {
+        let slot = self.names.find(id).ok_or(TableError::Unknown(id))?;
         let tracked = &mut self.slots[slot as usize];
         let (order, worst, leaves_before, was_final) = (tracked.order, tracked.worst_price, tracked.leaves(), tracked.state.is_final());
         let notional = match event {
@@ -220,17 +198,21 @@ impl OrderTable {
             self.open.retain(|open| *open != slot);
             self.ended.push_back(slot);
         }
-        Ok(Applied { changed: change != Change::None, new_fill: change == Change::Filled, ended })
+        Ok((Slot(slot), Applied { changed: change != Change::None, new_fill: change == Change::Filled, ended }))
     }
 
     /// An order by its name.
     pub fn get(&self, id: ClientId) -> Option<&Tracked> {
-        self.by_id.get(&id).map(|slot| &self.slots[*slot as usize])
+        self.names.find(id).map(|slot| &self.slots[slot as usize])
     }
 
     /// The open order that is the other leg of this one's pair.
-    pub(crate) fn other_leg(&self, order: &Order, pair: u32) -> Option<ClientId> {
-        self.open().map(|open| &open.order).find(|open| open.id != order.id && same_pair(open, order, pair)).map(|open| open.id)
+    pub(crate) fn other_leg(&self, order: &Order, pair: u32) -> Option<Slot> {
+        let is_other = |slot: &&u32| {
+            let open = &self.slots[**slot as usize].order;
+            open.id != order.id && same_pair(open, order, pair)
+        };
+        self.open.iter().find(is_other).copied().map(Slot)
     }
 
     /// How many open orders of its strategy, instrument and side have a pair's number.
@@ -238,10 +220,23 @@ impl OrderTable {
         self.open().filter(|open| same_pair(&open.order, order, pair)).count()
     }
 
-    pub(crate) fn set_reserved(&mut self, id: ClientId, amount: Money) {
-        if let Some(slot) = self.by_id.get(&id) {
-            self.slots[*slot as usize].reserved = amount;
-        }
+    /// The place of an order.
+    pub(crate) fn slot(&self, id: ClientId) -> Option<Slot> {
+        self.names.find(id).map(Slot)
+    }
+
+    /// The order in a place.
+    #[inline]
+    pub(crate) fn at(&self, slot: Slot) -> &Tracked {
+        &self.slots[slot.0 as usize]
+    }
+
+    pub(crate) fn set_reserved(&mut self, slot: Slot, amount: Money) {
+        self.slots[slot.0 as usize].reserved = amount;
+    }
+
+    pub(crate) fn set_reserved_fee(&mut self, slot: Slot, amount: Money) {
+        self.slots[slot.0 as usize].reserved_fee = amount;
     }
 
     /// The open orders, in the order in which they were sent.
@@ -250,16 +245,19 @@ impl OrderTable {
     }
 
     /// How many orders are open.
+    #[inline]
     pub fn open_count(&self) -> usize {
         self.open.len()
     }
 
     /// The notional of all open orders, each at its worst price.
+    #[inline]
     pub fn open_notional(&self) -> Money {
         self.open_notional
     }
 
     /// What the open orders of an instrument may still do.
+    #[inline]
     pub fn exposure(&self, instrument: InstrumentId) -> &Exposure {
         &self.exposures[usize::from(instrument.0)]
     }

@@ -6,7 +6,7 @@ use super::limits::{InstrumentLimits, Limits};
 use super::thresholds::Thresholds;
 use super::{Code, Denial, Inputs};
 use crate::account::{Account, Market};
-use crate::instrument::Instrument;
+use crate::instrument::{AssetId, Instrument};
 use crate::number::{HalfTicks, Money, Price, Qty};
 use crate::order::{Order, OrderKind, Side};
 use crate::time::Time;
@@ -27,10 +27,14 @@ pub(super) struct Ask<'a> {
     pub(super) latches: &'a Latches,
     pub(super) inputs: &'a Inputs,
     pub(super) thresholds: &'a Thresholds,
+    /// The worst price that the order names.
+    pub(super) limit: Option<Price>,
     /// What an order of this side is judged by.
     pub(super) reference: Option<HalfTicks>,
     /// The worst price that it may get.
     pub(super) worst: Option<Price>,
+    /// What has to be set aside for it; none where that has no place.
+    pub(super) need: Option<(AssetId, Money)>,
     /// Whole lots held, negative when short.
     pub(super) position: Qty,
     /// Whether it makes the position smaller, whatever else is filled.
@@ -45,16 +49,25 @@ impl Ask<'_> {
     }
 
     /// Its notional at the worst price.
+    #[inline]
     pub(super) fn notional(&self) -> Result<Money, Denial> {
         let worst = self.worst.ok_or_else(|| Denial::missing("a fresh reference price"))?;
         Ok(self.instrument.notional(worst, self.order.qty)?)
     }
 
     /// Equity, which controls need to be known and above zero.
+    #[inline]
+    pub(super) fn solvent(&self) -> Result<(), Denial> {
+        if self.thresholds.solvent { Ok(()) } else { Err(Denial::missing("equity above zero")) }
+    }
+
+    /// The same, and how much it is.
+    #[inline]
     pub(super) fn equity(&self) -> Result<Money, Denial> {
         self.account.equity().filter(|equity| equity.0 > 0).ok_or_else(|| Denial::missing("equity above zero"))
     }
 
+    #[inline]
     pub(super) fn limits_of(&self) -> Result<&InstrumentLimits, Denial> {
         self.of.ok_or_else(|| {
             Denial::new(Code::NotAllowed, super::Figure::Words("the instruments of the limits"), super::Figure::Words("another"))
@@ -75,8 +88,8 @@ pub(super) fn lowered(price: HalfTicks, bps: u32) -> Option<Price> {
 }
 
 /// The worst price by which an order's notional counts: max(limit, reference) on both sides; a market order's is ask × (1 + collar).
-pub(super) fn worst_price(market: &Market, now: Time, side: Side, kind: OrderKind, collar_bps: u32) -> Option<Price> {
-    let reference = market.reference(now, side);
+#[inline]
+pub(super) fn worst_price(market: &Market, now: Time, kind: OrderKind, reference: Option<HalfTicks>, collar_bps: u32) -> Option<Price> {
     let higher = |price: Price| reference.map_or(price, |reference| price.max(reference.ceil()));
     match kind {
         OrderKind::Limit { price, .. } | OrderKind::StopLimit { price, .. } => Some(higher(price)),

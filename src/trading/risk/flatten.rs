@@ -15,7 +15,7 @@ const TAG: u64 = 1 << 63;
 /// The next slice of a position to close; none when it is flat, while a slice is under way, or without a price to go by. Stops that
 /// protect the position stay beside it.
 pub(super) fn next_slice(account: &Account, limits: &Limits, now: Time, at: InstrumentId, number: u64) -> Option<Submit> {
-    let held = account.lots(at).ok()?;
+    let held = account.lots(at);
     let side = match held.cmp(&Qty::ZERO) {
         std::cmp::Ordering::Equal => return None,
         std::cmp::Ordering::Greater => Side::Sell,

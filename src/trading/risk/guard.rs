@@ -1,16 +1,16 @@
 //! The guard of one strategy: it alone turns intents into orders, and it stops when it must.
 
 use super::ask::{Ask, worst_price};
-use super::checks::{self, CHAIN, Check};
+use super::checks;
 use super::history::History;
 use super::latch::{LatchKey, LatchStore, Latches, State};
 use super::limits::Limits;
-use super::thresholds::Thresholds;
+use super::thresholds::{MayLose, Thresholds};
 use super::{Checked, Code, Denial, Figure, Inputs, flatten, size};
-use crate::account::{Account, Settled};
+use crate::account::{Account, Sending, Settled};
 use crate::instrument::InstrumentId;
 use crate::intent::{Size, Submit};
-use crate::number::{HalfTicks, Money, Price, Qty};
+use crate::number::{HalfTicks, Money, Overflow, Price, Qty};
 use crate::order::{ClientId, Fill, Order, Side, StrategyTag, TableError, TimeInForce, Tracked};
 use crate::time::Time;
 
@@ -65,6 +65,7 @@ pub struct Guard<L> {
     stopped: bool,
     store: L,
     history: History,
+    may_lose: MayLose,
     thresholds: Thresholds,
     /// What is set from outside.
     pub inputs: Inputs,
@@ -95,7 +96,8 @@ impl<L: LatchStore> Guard<L> {
         };
         let (history, tag) = (History::new(&limits), StrategyTag::of(&key.strategy));
         let (stopped, thresholds) = (latches.state != State::Active, Thresholds::default());
-        Guard { tag, epoch, latches, unsaved, stopped, store, history, thresholds, inputs, next_intent: 1, limits, key }
+        let may_lose = MayLose::at(&limits, &latches);
+        Guard { tag, epoch, latches, unsaved, stopped, store, history, may_lose, thresholds, inputs, next_intent: 1, limits, key }
     }
 
     /// What the strategy may do.
@@ -130,13 +132,16 @@ impl<L: LatchStore> Guard<L> {
     /// [`Denial`] of the first control in the chain's order.
     pub fn admit(&mut self, account: &mut Account, now: Time, submit: &Submit, out: &mut Vec<Checked<Order>>) -> Result<Admission, Denial> {
         self.roll_day(now);
-        let admitted = self.pass(account, now, submit, None, out);
-        if let Err(denial) = &admitted
-            && matches!(denial.code, Code::RepeatHalt | Code::LedgerOverflow)
-        {
-            self.enter(now, State::Halted(denial.code));
+        let mut admission = Admission { asked: Qty::ZERO, passed: Qty::ZERO, orders: 0, reducing: false };
+        match self.pass(account, now, submit, None, &mut admission, out) {
+            Ok(()) => Ok(admission),
+            Err(denial) => {
+                if matches!(denial.code, Code::RepeatHalt | Code::LedgerOverflow) {
+                    self.enter(now, State::Halted(denial.code));
+                }
+                Err(denial)
+            }
         }
-        admitted
     }
 
     /// Turns the sale of a position at the end of the data into orders, in slices by row 1. It trades at the last close, so that is its
@@ -153,7 +158,8 @@ impl<L: LatchStore> Guard<L> {
         out: &mut Vec<Checked<Order>>,
     ) -> Result<Admission, Denial> {
         self.roll_day(now);
-        self.pass(account, now, submit, Some(close), out)
+        let mut admission = Admission { asked: Qty::ZERO, passed: Qty::ZERO, orders: 0, reducing: false };
+        self.pass(account, now, submit, Some(close), &mut admission, out).map(|()| admission)
     }
 
     fn pass(
@@ -162,48 +168,49 @@ impl<L: LatchStore> Guard<L> {
         now: Time,
         submit: &Submit,
         end: Option<Price>,
+        admission: &mut Admission,
         out: &mut Vec<Checked<Order>>,
-    ) -> Result<Admission, Denial> {
-        let position = account.lots(submit.instrument)?;
-        if !self.thresholds.hold(&self.latches, account.equity()) {
-            self.thresholds = Thresholds::at(&self.limits, &self.latches, account.equity())?;
+    ) -> Result<(), Denial> {
+        let position = account.lots(submit.instrument);
+        if !self.thresholds.hold(account) {
+            self.may_lose.follow(&self.limits, &self.latches);
+            self.thresholds = Thresholds::at(&self.limits, &self.may_lose, account)?;
         }
-        let mut order = self.order(submit);
         let (asked, whole) = match submit.size {
             Size::Lots(qty) => (qty, qty),
             size @ (Size::Fraction(_) | Size::RiskAtStop(_) | Size::VolatilityTarget { .. } | Size::Kelly { .. }) => {
-                size::quantity(&self.ask(account, now, submit, &order, position, false), size)?
+                let (asked, whole) = size::quantity(&self.ask(account, now, submit, &self.order(submit), position, false), size)?;
+                if whole == Qty::ZERO {
+                    return Err(size::nothing_left(asked));
+                }
+                (asked, whole)
             }
         };
-        if whole == Qty::ZERO && !matches!(submit.size, Size::Lots(_)) {
-            return Err(size::nothing_left(asked));
-        }
         let reducing = reduces(account, self.tag, submit, position, whole)?;
         let slice =
             if reducing { self.limits.of(submit.instrument).map_or(whole, |limits| limits.max_order_qty.min(whole)) } else { whole };
-        let mut admission = Admission { asked, passed: Qty::ZERO, orders: 0, reducing };
+        (admission.asked, admission.reducing) = (asked, reducing);
         loop {
-            order = self.order(submit);
+            let mut order = self.order(submit);
             order.qty = slice.min(whole.minus(admission.passed)?);
             let mut ask = self.ask(account, now, submit, &order, position, reducing);
             if let Some(close) = end {
                 (ask.reference, ask.worst) = (Some(HalfTicks::of(close)?), Some(close));
+                ask.need = account.need(&order, close, order.qty).ok();
             }
-            let skipped = |check: &&Check| (reducing && check.skipped_when_reducing) || (end.is_some() && check.skipped_at_end);
-            for check in CHAIN.iter().filter(|check| !skipped(check)) {
-                (check.judge)(&ask)?;
-            }
-            let worst = ask.worst.or(order.kind.limit()).ok_or_else(|| Denial::missing("a fresh reference price"))?;
+            checks::judge(&ask, end.is_some())?;
+            let worst_price = ask.worst.or(ask.limit).ok_or_else(|| Denial::missing("a fresh reference price"))?;
+            let (asset, amount) = ask.need.ok_or(Overflow)?;
             self.save()?;
-            let arrival = account.market(order.instrument).mark().map(|mark| mark.price);
-            account.send(now, &order, arrival, worst, reducing).map_err(unsendable)?;
+            let sending = Sending { now, worst_price, reducing, asset, amount };
+            account.send(&order, &sending).map_err(unsendable)?;
             self.next_intent += 1;
             self.history.admitted(now, &order, submit.tag, reducing, &self.limits);
             out.push(Checked::by_chain(order));
             admission.passed = admission.passed.plus(order.qty)?;
             admission.orders += 1;
             if admission.passed >= whole {
-                return Ok(admission);
+                return Ok(());
             }
         }
     }
@@ -224,6 +231,9 @@ impl<L: LatchStore> Guard<L> {
 
     fn ask<'a>(&'a self, account: &'a Account, now: Time, submit: &Submit, order: &'a Order, position: Qty, reducing: bool) -> Ask<'a> {
         let market = account.market(order.instrument);
+        let reference = market.reference(now, order.side);
+        let limit = order.kind.limit();
+        let worst = worst_price(market, now, order.kind, reference, self.limits.collar_bps);
         Ask {
             now,
             order,
@@ -238,8 +248,10 @@ impl<L: LatchStore> Guard<L> {
             latches: &self.latches,
             inputs: &self.inputs,
             thresholds: &self.thresholds,
-            reference: market.reference(now, order.side),
-            worst: worst_price(market, now, order.side, order.kind, self.limits.collar_bps),
+            limit,
+            reference,
+            worst,
+            need: worst.or(limit).and_then(|worst| account.need(order, worst, order.qty).ok()),
             position,
             reducing,
             sized: !matches!(submit.size, Size::Lots(_)),
@@ -289,9 +301,12 @@ impl<L: LatchStore> Guard<L> {
         let Some(equity) = account.equity() else { return Trip::None };
         self.unsaved |= equity != self.latches.last_equity || equity > self.latches.high_water;
         self.latches.last_equity = equity;
-        self.latches.high_water = self.latches.high_water.max(equity);
-        let drawdown = checks::drawdown_breach(&self.limits, self.latches.high_water, equity);
-        let daily_loss = checks::daily_loss_breach(&self.limits, self.latches.day_start, equity);
+        if equity > self.latches.high_water {
+            self.latches.high_water = equity;
+            self.thresholds.forget();
+        }
+        self.may_lose.follow(&self.limits, &self.latches);
+        let (drawdown, daily_loss) = (self.may_lose.drawdown(equity), self.may_lose.daily_loss(equity));
         // What is new is the breach, not the state: another stop may stand there already.
         let halts = drawdown.filter(|_| !std::mem::replace(&mut self.latches.drawdown, true));
         let reduces = daily_loss.filter(|_| !std::mem::replace(&mut self.latches.daily_loss, true));
@@ -322,6 +337,7 @@ impl<L: LatchStore> Guard<L> {
         }
         self.latches.day = now.utc_day();
         self.latches.day_start = self.latches.last_equity;
+        self.thresholds.forget();
         self.unsaved = true;
         self.latches.daily_loss = false;
         self.history.day = super::history::Day::default();
@@ -337,6 +353,7 @@ impl<L: LatchStore> Guard<L> {
     /// # Errors
     /// [`Denial`] with `LEDGER_OVERFLOW`.
     pub fn on_transfer(&mut self, amount: Money) -> Result<(), Denial> {
+        self.thresholds.forget();
         self.latches.day_start = self.latches.day_start.plus(amount)?;
         self.latches.high_water = self.latches.high_water.plus(amount)?;
         self.latches.last_equity = self.latches.last_equity.plus(amount)?;

@@ -52,6 +52,8 @@ pub(super) struct History {
     pub(super) errors: Option<Window>,
     pub(super) day: Day,
     recent: VecDeque<(Likeness, u64, Time)>,
+    /// The highest number of an intent that passed: a higher one has not been seen, and is not looked for.
+    highest_tag: Option<u64>,
     repeated: Option<(Likeness, Window)>,
     losses_in_a_row: u32,
     pub(super) paused_until: Option<Time>,
@@ -71,6 +73,7 @@ impl History {
             errors: limits.errors.map(Window::new),
             day: Day::default(),
             recent: VecDeque::with_capacity(REMEMBERED),
+            highest_tag: None,
             repeated: None,
             losses_in_a_row: 0,
             paused_until: None,
@@ -86,11 +89,12 @@ impl History {
             window.push(now);
         }
         self.day.orders += 1;
-        let window_ns = limits.duplicate_window_ms.saturating_mul(NS_PER_MS);
-        while self.recent.len() >= REMEMBERED || self.recent.front().is_some_and(|(_, _, at)| now.since(*at) >= window_ns) {
+        // What is older than the window is passed over when it is looked for: here it only makes room.
+        if self.recent.len() >= REMEMBERED {
             self.recent.pop_front();
         }
         self.recent.push_back((like, tag, now));
+        self.highest_tag = self.highest_tag.max(Some(tag));
         if reducing {
             self.reducing_orders.push(now);
             return;
@@ -109,7 +113,11 @@ impl History {
     }
 
     /// How long ago the same order with the same tag passed, if it did within the window.
+    #[inline]
     pub(super) fn duplicate(&self, now: Time, order: &Order, tag: u64, window_ms: i64) -> Option<i64> {
+        if self.highest_tag < Some(tag) {
+            return None;
+        }
         let like = Likeness::of(order);
         let window_ns = window_ms.saturating_mul(NS_PER_MS);
         let found = self.recent.iter().rev().find(|(seen, seen_tag, at)| *seen_tag == tag && *seen == like && now.since(*at) < window_ns);
@@ -117,6 +125,7 @@ impl History {
     }
 
     /// How often in a row the same thing was done within the window.
+    #[inline]
     pub(super) fn repeats(&self, now: Time, order: &Order) -> u64 {
         match &self.repeated {
             Some((last, window)) if last.repeats(&Likeness::of(order)) => window.count(now),
@@ -154,6 +163,7 @@ impl History {
     }
 
     /// Sum and count of the last fills' slippage, hundredths of a basis point, once there are enough of them.
+    #[inline]
     pub(super) fn slippage(&self) -> Option<(i128, i128)> {
         (self.slips_wanted > 0 && self.slips.len() >= self.slips_wanted)
             .then(|| (self.slips.iter().map(|slip| i128::from(*slip)).sum(), self.slips.len() as i128))

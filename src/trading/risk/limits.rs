@@ -180,6 +180,10 @@ pub struct InstrumentLimits {
     pub max_order_qty: Qty,
     /// Row 7.
     pub max_position: Qty,
+    /// Row 2 in the instrument's own ticks × lots: one product of an order is compared with it, and no money is reckoned.
+    pub(super) max_order_steps: i128,
+    /// Row 7 in money, alike.
+    pub(super) max_position_steps: i128,
 }
 
 /// Limits as the chain reads them.
@@ -279,10 +283,12 @@ impl Limits {
         positive("lossStreak", spec.loss_streak.map(|streak| i64::from(streak.trades).min(streak.pause_ms)))?;
         positive("slippage", spec.slippage.map(|slippage| slippage.bps.min(slippage.fills)))?;
         let per_second = bounds.number("ordersPerSecond", spec.orders_per_second, ceilings::ORDERS_PER_SECOND, UNBOUNDED_COUNT)?;
+        let max_order_notional = money("maxOrderNotional", spec.max_order_notional, ceilings::ORDER_NOTIONAL)?;
+        let max_position_notional = money("maxPositionNotional", spec.max_position_notional, ceilings::POSITION_NOTIONAL)?;
         Ok(Limits {
-            instruments: instruments(spec, universe)?,
-            max_order_notional: money("maxOrderNotional", spec.max_order_notional, ceilings::ORDER_NOTIONAL)?,
-            max_position_notional: money("maxPositionNotional", spec.max_position_notional, ceilings::POSITION_NOTIONAL)?,
+            instruments: instruments(spec, universe, max_order_notional, max_position_notional)?,
+            max_order_notional,
+            max_position_notional,
             max_gross_exposure: money("maxGrossExposure", spec.max_gross_exposure, ceilings::GROSS_EXPOSURE)?,
             max_leverage_bps: bounds.number("maxLeverageBps", spec.max_leverage_bps, ceilings::LEVERAGE_BPS, ceilings::LEVERAGE_BPS)?,
             collar_bps: bounds.number("priceCollarBps", spec.price_collar_bps, ceilings::COLLAR_BPS, 9_999)?,
@@ -315,6 +321,7 @@ impl Limits {
     }
 
     /// Rows 1 and 7 of an instrument; none when it is not on the list.
+    #[inline]
     pub fn of(&self, at: InstrumentId) -> Option<&InstrumentLimits> {
         self.instruments.get(usize::from(at.0)).and_then(Option::as_ref)
     }
@@ -346,7 +353,7 @@ fn hours(found: Option<Hours>) -> Result<Option<Hours>, LimitError> {
     }
 }
 
-fn instruments(spec: &LimitsSpec, universe: &Universe) -> Result<Vec<Option<InstrumentLimits>>, LimitError> {
+fn instruments(spec: &LimitsSpec, universe: &Universe, order: Money, position: Money) -> Result<Vec<Option<InstrumentLimits>>, LimitError> {
     let mut compiled = vec![None; universe.len()];
     for (symbol, limits) in &spec.instruments {
         let wrong = |field, why: String| LimitError::Instrument { symbol: symbol.clone(), field, why };
@@ -360,6 +367,8 @@ fn instruments(spec: &LimitsSpec, universe: &Universe) -> Result<Vec<Option<Inst
         compiled[usize::from(at.0)] = Some(InstrumentLimits {
             max_order_qty: qty("maxOrderQty", &limits.max_order_qty)?,
             max_position: qty("maxPosition", &limits.max_position)?,
+            max_order_steps: universe.get(at).steps_within(order),
+            max_position_steps: universe.get(at).steps_within(position),
         });
     }
     Ok(compiled)

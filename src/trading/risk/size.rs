@@ -45,7 +45,7 @@ fn left(ask: &Ask<'_>) -> Result<Qty, Denial> {
     let by_money = |money: Money| ask.instrument.lots_within(money, worst);
     let position_money = Qty(by_money(ask.limits.max_position_notional).0.saturating_sub(taken.0).max(0));
     let gross = super::checks::gross(ask)?;
-    let exposure = by_money(ask.limits.max_gross_exposure.min(ask.thresholds.leverage).minus(gross)?);
+    let exposure = by_money(ask.thresholds.exposure.minus(gross)?);
     let funds = affordable(ask, worst)?;
     let bounds = [limits.max_order_qty, by_money(ask.limits.max_order_notional), position, position_money, exposure, funds];
     Ok(bounds.into_iter().min().unwrap_or(Qty::ZERO).max(Qty::ZERO))

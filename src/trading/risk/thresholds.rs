@@ -5,15 +5,51 @@ use super::Denial;
 use super::checks;
 use super::latch::Latches;
 use super::limits::Limits;
+use crate::account::Account;
 use crate::number::{Money, Overflow};
+
+/// What may be lost, by rows 11 and 12: it moves with the start of a day and with a new highest equity only.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MayLose {
+    /// Day start and high-water mark that it is a part of.
+    of: (Money, Money),
+    daily: Result<Money, Overflow>,
+    drawdown: Result<Money, Overflow>,
+}
+
+impl MayLose {
+    pub(super) fn at(limits: &Limits, latches: &Latches) -> MayLose {
+        let of = (latches.day_start, latches.high_water);
+        MayLose { of, daily: checks::daily_loss_allowed(limits, of.0), drawdown: checks::drawdown_allowed(limits, of.1) }
+    }
+
+    /// Brings it up to date.
+    pub(super) fn follow(&mut self, limits: &Limits, latches: &Latches) {
+        if self.of != (latches.day_start, latches.high_water) {
+            *self = MayLose::at(limits, latches);
+        }
+    }
+
+    /// Row 11, if it is breached at this equity.
+    pub(super) fn daily_loss(&self, equity: Money) -> Option<Denial> {
+        checks::daily_loss_breach(self.daily, self.of.0, equity)
+    }
+
+    /// Row 12, if it is breached at this equity.
+    pub(super) fn drawdown(&self, equity: Money) -> Option<Denial> {
+        checks::drawdown_breach(self.drawdown, self.of.1, equity)
+    }
+}
 
 /// Row 8, 11 and 12 in the reporting currency.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Thresholds {
-    /// What they were computed from.
-    from: (Option<Money>, Money, Money),
-    /// Row 8: the most exposure at this equity.
-    pub(super) leverage: Money,
+    /// How often the account's equity had changed when they were computed; none when day start or high-water mark have moved since.
+    from: Option<u64>,
+    /// Whether equity is known and above zero.
+    pub(super) solvent: bool,
+    /// Row 8: the most exposure, in money and at this equity.
+    pub(super) exposure: Money,
     /// Row 11, if it is breached.
     pub(super) daily_loss: Option<Denial>,
     /// Row 12, if it is breached.
@@ -22,21 +58,28 @@ pub(super) struct Thresholds {
 
 impl Thresholds {
     /// At this equity. Without any, nothing is allowed; that it is missing is said by whoever asks for it.
-    pub(super) fn at(limits: &Limits, latches: &Latches, equity: Option<Money>) -> Result<Thresholds, Overflow> {
-        let from = (equity, latches.day_start, latches.high_water);
-        let Some(equity) = equity.filter(|equity| *equity > Money::ZERO) else {
-            return Ok(Thresholds { from, leverage: Money::ZERO, daily_loss: None, drawdown: None });
+    #[inline(never)]
+    pub(super) fn at(limits: &Limits, may_lose: &MayLose, account: &Account) -> Result<Thresholds, Overflow> {
+        let from = Some(account.equity_changes());
+        let Some(equity) = account.equity().filter(|equity| *equity > Money::ZERO) else {
+            return Ok(Thresholds { from, ..Thresholds::default() });
         };
-        Ok(Thresholds {
-            from,
-            leverage: equity.share(i128::from(limits.max_leverage_bps), 10_000)?,
-            daily_loss: checks::daily_loss_breach(limits, latches.day_start, equity),
-            drawdown: checks::drawdown_breach(limits, latches.high_water, equity),
-        })
+        let leverage = match limits.max_leverage_bps {
+            10_000 => equity,
+            bps => equity.share(i128::from(bps), 10_000)?,
+        };
+        let exposure = limits.max_gross_exposure.min(leverage);
+        Ok(Thresholds { from, solvent: true, exposure, daily_loss: may_lose.daily_loss(equity), drawdown: may_lose.drawdown(equity) })
     }
 
     /// Whether they still hold.
-    pub(super) fn hold(&self, latches: &Latches, equity: Option<Money>) -> bool {
-        self.from == (equity, latches.day_start, latches.high_water)
+    #[inline]
+    pub(super) fn hold(&self, account: &Account) -> bool {
+        self.from == Some(account.equity_changes())
+    }
+
+    /// Day start or high-water mark have moved.
+    pub(super) fn forget(&mut self) {
+        self.from = None;
     }
 }

@@ -31,6 +31,7 @@ impl Window {
     }
 
     /// Whether the limit is reached: one more would pass it.
+    #[inline]
     pub(super) fn is_full(&self, now: Time) -> bool {
         // No more than the limit are kept, so it is reached exactly when the oldest of as many is inside.
         let window_ns = self.limit.window_ms.saturating_mul(NS_PER_MS);

@@ -32,7 +32,7 @@ impl<'a> View<'a> {
     /// Whole lots held, negative when short.
     pub fn position(&self, at: InstrumentId) -> Qty {
         // A position that has no number of lots has halted the run before.
-        self.account.lots(at).unwrap_or(Qty::ZERO)
+        self.account.lots(at)
     }
 
     /// Equity at the last accepted marks.

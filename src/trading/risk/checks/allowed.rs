@@ -3,6 +3,7 @@
 use crate::risk::Denial;
 use crate::risk::ask::Ask;
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     ask.limits_of().map(|_| ())
 }

@@ -6,6 +6,7 @@ use crate::risk::{Code, Denial, Figure};
 /// With fewer orders a ratio says nothing.
 const FROM_ORDERS: u64 = 20;
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let Some(limit) = ask.limits.max_cancels_percent.map(u64::from) else { return Ok(()) };
     let day = &ask.history.day;

@@ -1,7 +1,7 @@
 //! Row 3: the price of an order against the market, and our fills of the last minute against its mids. Only the bad side counts: buying
 //! above, selling below.
 
-use crate::number::HalfTicks;
+use crate::number::{HalfTicks, Price};
 use crate::order::{OrderKind, Side};
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
@@ -11,16 +11,17 @@ const REDUCING_FACTOR: u32 = 3;
 /// Fills over a period may be this many times as far as one order.
 const PERIOD_FACTOR: i128 = 2;
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let collar = if ask.reducing { ask.limits.collar_bps.saturating_mul(REDUCING_FACTOR) } else { ask.limits.collar_bps };
-    if let Some(price) = ask.order.kind.limit() {
+    if let Some(price) = ask.limit {
         // A stop-limit is judged by the market of when it is set off.
         let against = match ask.order.kind {
             OrderKind::StopLimit { trigger, .. } => Some(HalfTicks::of(trigger)?),
             OrderKind::Market | OrderKind::Limit { .. } | OrderKind::Stop { .. } | OrderKind::TrailingStop { .. } => ask.reference,
         };
         match against.filter(|against| against.0 > 0) {
-            Some(against) => within(i128::from(price.0) * 2, i128::from(against.0), i128::from(collar), ask.order.side)?,
+            Some(against) => order(price, against, collar, ask.order.side)?,
             None if ask.reducing => {}
             None => return Err(Denial::missing("a fresh reference price")),
         }
@@ -28,8 +29,23 @@ pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     if ask.reducing { Ok(()) } else { period(ask) }
 }
 
+/// One order's price, which is within the instrument's greatest: on the good side of the reference nothing has to be multiplied.
+#[inline]
+fn order(price: Price, against: HalfTicks, collar_bps: u32, side: Side) -> Result<(), Denial> {
+    let price = HalfTicks::of(price)?;
+    let worse = match side {
+        Side::Buy => price > against,
+        Side::Sell => price < against,
+    };
+    if worse { within(i128::from(price.0), i128::from(against.0), i128::from(collar_bps), side) } else { Ok(()) }
+}
+
 /// Our average fill of the last minute against the average mid.
+#[inline]
 fn period(ask: &Ask<'_>) -> Result<(), Denial> {
+    if ask.market.minute.is_quiet(ask.now) {
+        return Ok(());
+    }
     let (fill_sum, lots) = ask.market.minute.fills(ask.now, ask.order.side)?;
     if lots <= 0 {
         return Ok(());

@@ -3,6 +3,7 @@
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let window_ms = ask.limits.duplicate_window_ms;
     match ask.history.duplicate(ask.now, ask.order, ask.tag, window_ms) {

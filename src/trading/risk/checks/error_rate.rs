@@ -3,6 +3,7 @@
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     match &ask.history.errors {
         Some(window) if window.is_full(ask.now) => {

@@ -1,17 +1,24 @@
 //! Row 8: what the whole account would hold if any of its open orders filled, in money and as a part of equity.
 
-use crate::number::{Money, Overflow};
-use crate::order::Side;
+use crate::number::Money;
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
-    let gross = gross(ask)?;
-    if gross > ask.limits.max_gross_exposure {
-        return Err(Denial::new(Code::Exposure, Figure::Money(ask.limits.max_gross_exposure), Figure::Money(gross)));
+    let allowed = ask.thresholds.exposure;
+    // An order adds its notional at most, so that where there is room for all of it nothing has to be weighed.
+    let most = ask.account.gross().map(|gross| gross.plus(ask.notional()?).map_err(Denial::from)).transpose()?;
+    if ask.thresholds.solvent && most.is_some_and(|most| most <= allowed) {
+        return Ok(());
     }
-    ask.equity()?;
-    let allowed = ask.thresholds.leverage;
+    weigh(ask)
+}
+
+fn weigh(ask: &Ask<'_>) -> Result<(), Denial> {
+    let gross = gross(ask)?;
+    ask.solvent()?;
+    let allowed = ask.thresholds.exposure;
     if gross > allowed {
         return Err(Denial::new(Code::Exposure, Figure::Money(allowed), Figure::Money(gross)));
     }
@@ -20,27 +27,6 @@ pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
 
 /// The sum over instruments of the value furthest from flat that any subset of the open orders, this one among them, can lead to.
 pub(in crate::risk) fn gross(ask: &Ask<'_>) -> Result<Money, Denial> {
-    let mut total = Money::ZERO;
-    for (at, instrument) in ask.account.universe().instruments() {
-        let position = ask.account.ledger().position(at).held();
-        let held = match (position == Money::ZERO, ask.account.ledger().last_mark(at)) {
-            (true, _) => Money::ZERO,
-            (false, Some(mark)) => instrument.value(position, mark)?,
-            (false, None) => return Err(Denial::missing("a mark of everything held")),
-        };
-        let open = ask.account.orders().exposure(at);
-        let (mut buys, mut sells) = (open.buys.notional, open.sells.notional);
-        if at == ask.order.instrument {
-            match ask.order.side {
-                Side::Buy => buys = buys.plus(ask.notional()?)?,
-                Side::Sell => sells = sells.plus(ask.notional()?)?,
-            }
-        }
-        total = total.plus(furthest(held, buys, sells)?)?;
-    }
-    Ok(total)
-}
-
-fn furthest(held: Money, buys: Money, sells: Money) -> Result<Money, Overflow> {
-    Ok(held.plus(buys)?.max(sells.minus(held)?).max(Money::ZERO))
+    let gross = ask.account.gross_with(ask.order.instrument, ask.order.side, ask.notional()?)?;
+    gross.ok_or_else(|| Denial::missing("a mark of everything held"))
 }

@@ -3,6 +3,7 @@
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let Some(limit) = ask.limits.fee_budget else { return Ok(()) };
     let worst = ask.worst.ok_or_else(|| Denial::missing("a fresh reference price"))?;

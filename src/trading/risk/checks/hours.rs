@@ -4,6 +4,7 @@ use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 use crate::time::{NS_PER_DAY, NS_PER_SECOND};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let Some(hours) = ask.limits.hours else { return Ok(()) };
     let minute = ask.now.0.rem_euclid(NS_PER_DAY) / (60 * NS_PER_SECOND);

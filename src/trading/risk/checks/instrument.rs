@@ -1,19 +1,20 @@
 //! Second: whether the order makes sense, and whether the venue's own filters take it.
 
+use crate::instrument::steps;
 use crate::number::{Price, Qty};
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let (order, instrument) = (ask.order, ask.instrument);
     let invalid = |allowed, found| Err(Denial::new(Code::OrderInvalid, Figure::Words(allowed), Figure::Words(found)));
     if order.qty <= Qty::ZERO {
         return invalid("a quantity above zero", "zero or less");
     }
-    for price in [order.kind.limit(), order.kind.trigger(), ask.stop].into_iter().flatten() {
-        if price <= Price(0) || price > instrument.max_price {
-            return invalid("prices above zero and up to the instrument's greatest", "another");
-        }
+    let off = |price: Price| price <= Price(0) || price > instrument.max_price;
+    if ask.limit.is_some_and(off) || order.kind.trigger().is_some_and(off) || ask.stop.is_some_and(off) {
+        return invalid("prices above zero and up to the instrument's greatest", "another");
     }
     if order.kind.distance().is_some_and(|distance| distance <= 0 || distance > instrument.max_price.0) {
         return invalid("a distance above zero and up to the instrument's greatest price", "another");
@@ -36,11 +37,11 @@ pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
         return Err(Denial::new(small, Figure::Lots(instrument.min_qty), Figure::Lots(order.qty)));
     }
     // The venue judges a limit order by its own price.
-    if let Some(price) = order.kind.limit().or(ask.worst) {
+    if let Some(price) = ask.limit.or(ask.worst)
+        && steps(price, order.qty) < instrument.min_steps
+    {
         let notional = instrument.notional(price, order.qty)?;
-        if notional < instrument.min_notional {
-            return Err(Denial::new(small, Figure::Money(instrument.min_notional), Figure::Money(notional)));
-        }
+        return Err(Denial::new(small, Figure::Money(instrument.min_notional), Figure::Money(notional)));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 use crate::time::NS_PER_MS;
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     if let Some(until) = ask.history.paused_until.filter(|until| ask.now < *until) {
         let left = Figure::Ms(until.since(ask.now) / NS_PER_MS);

@@ -6,6 +6,7 @@ use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 use crate::time::NS_PER_MS;
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let Some(status) = ask.market.status else { return Err(Denial::missing("the instrument's status")) };
     let limit = matches!(ask.order.kind, OrderKind::Limit { .. });

@@ -29,64 +29,75 @@ mod slippage;
 mod state;
 mod turnover;
 
-pub(super) use daily_loss::breach as daily_loss_breach;
-pub(super) use drawdown::breach as drawdown_breach;
+pub(super) use daily_loss::{allowed as daily_loss_allowed, breach as daily_loss_breach};
+pub(super) use drawdown::{allowed as drawdown_allowed, breach as drawdown_breach};
 pub(super) use exposure::gross;
 pub(super) use position::worst_case;
 
 use super::Denial;
 use super::ask::Ask;
 
-/// One control.
-pub(super) struct Check {
-    /// Whether it is skipped for an order that makes the position smaller: what gets an account out of the market is never blocked by
-    /// what limits its way in.
-    pub(super) skipped_when_reducing: bool,
-    /// Whether it is skipped for the sale at the end of the data: there is no venue any more that it could be about.
-    pub(super) skipped_at_end: bool,
-    pub(super) judge: fn(&Ask<'_>) -> Result<(), Denial>,
+/// For which orders a control is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// For every order.
+    All,
+    /// Not for an order that makes the position smaller: what gets an account out of the market is never blocked by what limits its way in.
+    Entering,
+    /// Not for the sale at the end of the data: there is no venue any more that it could be about.
+    WhileThereIsAVenue,
 }
 
-const fn always(judge: fn(&Ask<'_>) -> Result<(), Denial>) -> Check {
-    Check { skipped_when_reducing: false, skipped_at_end: false, judge }
+/// The order of the controls, written once. They are called by name and not through a table, so that each reads what the one before it
+/// has already brought near.
+macro_rules! chain {
+    ($($orders:ident $check:ident),* $(,)?) => {
+        /// Asks one control after the other; the first that denies is the answer.
+        #[inline]
+        pub(super) fn judge(ask: &Ask<'_>, at_end: bool) -> Result<(), Denial> {
+            $(
+                let skipped = match For::$orders {
+                    For::All => false,
+                    For::Entering => ask.reducing,
+                    For::WhileThereIsAVenue => at_end,
+                };
+                if !skipped {
+                    $check::judge(ask)?;
+                }
+            )*
+            Ok(())
+        }
+    };
 }
 
-const fn entering(judge: fn(&Ask<'_>) -> Result<(), Denial>) -> Check {
-    Check { skipped_when_reducing: true, skipped_at_end: false, judge }
+// Row numbers are those of the field's tables.
+chain! {
+    All state,
+    All instrument,
+    Entering allowed,                 // 30
+    Entering hours,                   // 31
+    WhileThereIsAVenue market_status, // 19
+    All clock_skew,                   // 21
+    WhileThereIsAVenue market_data,   // 18
+    All reconciled,                   // 22
+    All error_rate,                   // 20
+    All order_qty,                    // 1
+    Entering order_notional,          // 2
+    All collar,                       // 3
+    Entering duplicate,               // 6
+    WhileThereIsAVenue rate,          // 4, by windows of their own
+    Entering repeat,                  // 5
+    Entering position,                // 7
+    Entering exposure,                // 8
+    Entering open_orders,             // 10
+    All self_trade,                   // 17
+    Entering turnover,                // 28
+    Entering fee_budget,              // 29
+    Entering cancel_ratio,            // 32
+    Entering slippage,                // 33
+    Entering daily_loss,              // 11
+    Entering drawdown,                // 12
+    Entering loss_streak,             // 13
+    Entering sizing,                  // 14
+    Entering funds,
 }
-
-const fn of_the_venue(judge: fn(&Ask<'_>) -> Result<(), Denial>) -> Check {
-    Check { skipped_when_reducing: false, skipped_at_end: true, judge }
-}
-
-/// The chain. Row numbers are those of the field's tables.
-pub(super) const CHAIN: [Check; 28] = [
-    always(state::judge),
-    always(instrument::judge),
-    entering(allowed::judge),           // 30
-    entering(hours::judge),             // 31
-    of_the_venue(market_status::judge), // 19
-    always(clock_skew::judge),          // 21
-    of_the_venue(market_data::judge),   // 18
-    always(reconciled::judge),          // 22
-    always(error_rate::judge),          // 20
-    always(order_qty::judge),           // 1
-    entering(order_notional::judge),    // 2
-    always(collar::judge),              // 3
-    entering(duplicate::judge),         // 6
-    of_the_venue(rate::judge),          // 4, by windows of their own
-    entering(repeat::judge),            // 5
-    entering(position::judge),          // 7
-    entering(exposure::judge),          // 8
-    entering(open_orders::judge),       // 10
-    always(self_trade::judge),          // 17
-    entering(turnover::judge),          // 28
-    entering(fee_budget::judge),        // 29
-    entering(cancel_ratio::judge),      // 32
-    entering(slippage::judge),          // 33
-    entering(daily_loss::judge),        // 11
-    entering(drawdown::judge),          // 12
-    entering(loss_streak::judge),       // 13
-    entering(sizing::judge),            // 14
-    entering(funds::judge),
-];

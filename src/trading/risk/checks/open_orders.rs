@@ -3,6 +3,7 @@
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let orders = ask.account.orders();
     let count = orders.open_count() as u64 + 1;

@@ -3,6 +3,7 @@
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     // An instrument that is off the list has no limit of its own; what is held of it may still be sold.
     let Some(limits) = ask.of else { return Ok(()) };

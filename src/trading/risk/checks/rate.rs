@@ -2,15 +2,22 @@
 //! one for all.
 
 use crate::risk::ask::Ask;
+use crate::risk::window::Window;
 use crate::risk::{Code, Denial, Figure};
+use crate::time::Time;
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let own = if ask.reducing { &ask.history.reducing_orders } else { &ask.history.orders };
-    for window in [Some(own), ask.history.venue_orders.as_ref()].into_iter().flatten() {
-        if window.is_full(ask.now) {
-            let found = window.count(ask.now) + 1;
-            return Err(Denial::new(Code::RateLimit, Figure::Count(u64::from(window.limit().count)), Figure::Count(found)));
-        }
+    full(own, ask.now)?;
+    ask.history.venue_orders.as_ref().map_or(Ok(()), |window| full(window, ask.now))
+}
+
+#[inline]
+fn full(window: &Window, now: Time) -> Result<(), Denial> {
+    if !window.is_full(now) {
+        return Ok(());
     }
-    Ok(())
+    let found = window.count(now) + 1;
+    Err(Denial::new(Code::RateLimit, Figure::Count(u64::from(window.limit().count)), Figure::Count(found)))
 }

@@ -3,6 +3,7 @@
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let Some(limit) = ask.limits.repeat else { return Ok(()) };
     let repeats = ask.history.repeats(ask.now, ask.order);

@@ -4,13 +4,17 @@ use crate::order::{Order, OrderKind, Side, Tracked};
 use crate::risk::ask::{Ask, lowered};
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let exposure = ask.account.orders().exposure(ask.order.instrument);
     if exposure.side(ask.order.side.opposite()).leaves.0 == 0 {
         return Ok(());
     }
-    let meets = ask.account.orders().open().any(|own| could_meet(ask, own));
-    if meets {
+    meets_none(ask)
+}
+
+fn meets_none(ask: &Ask<'_>) -> Result<(), Denial> {
+    if ask.account.orders().open().any(|own| could_meet(ask, own)) {
         return Err(Denial::new(Code::SelfTrade, Figure::Words("orders that meet none of our own"), Figure::Words("one that would")));
     }
     Ok(())

@@ -3,6 +3,7 @@
 use crate::risk::ask::Ask;
 use crate::risk::{Code, Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     let (Some(limit), Some((sum, count))) = (ask.limits.slippage, ask.history.slippage()) else { return Ok(()) };
     if sum <= count * i128::from(limit.bps) * 100 {

@@ -4,6 +4,7 @@ use crate::risk::ask::Ask;
 use crate::risk::latch::State;
 use crate::risk::{Denial, Figure};
 
+#[inline]
 pub(super) fn judge(ask: &Ask<'_>) -> Result<(), Denial> {
     match ask.state() {
         State::Active => Ok(()),

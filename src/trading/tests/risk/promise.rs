@@ -127,7 +127,7 @@ fn ask(world: &mut World, submit: Submit) {
     if admission.reducing {
         return;
     }
-    let (held, exposure) = (world.account.lots(AT).unwrap().0, *world.account.orders().exposure(AT));
+    let (held, exposure) = (world.account.lots(AT).0, *world.account.orders().exposure(AT));
     assert!(held + exposure.buys.leaves.0 <= MAX_POSITION || submit.side == Side::Sell, "row 7");
     let tracked = world.account.order(orders[0].id).unwrap();
     let notional = world.account.universe().get(AT).notional(tracked.worst_price, tracked.order.qty).unwrap();
@@ -152,7 +152,9 @@ fn holds(world: &World) {
     }
     let reserved = |asset| ledger.balance(asset, reeve_trading::ledger::Account::Reserved);
     assert_eq!([reserved(Universe::REPORTING), reserved(world.account.universe().get(AT).base)], aside, "set aside for open orders");
-    let held = world.account.lots(AT).unwrap();
+    assert_eq!(Ok(world.account.equity()), ledger.equity(world.account.universe()), "what is kept is what a new sum comes to");
+    let held = world.account.lots(AT);
+    assert_eq!(world.account.universe().get(AT).whole_lots(ledger.position(AT).held()), Ok(held));
     assert!(held >= Qty::ZERO, "spot is never short");
     assert_eq!(ledger.owned(world.account.universe().get(AT).base), Ok(ledger.position(AT).held()));
     assert!(held.0 <= MAX_POSITION, "row 7: no subset of fills passes it");
