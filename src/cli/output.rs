@@ -101,6 +101,11 @@ impl Table {
     }
 }
 
+/// So many of something: `1 row`, `2 rows`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Prints a line of text.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(Failure::writing("to standard output"))

@@ -1,8 +1,11 @@
 //! `reeve journal`: what convinces someone who trusts neither the database nor the operator.
 
 mod anchor;
+mod replay;
+mod rows;
 mod show;
 mod verify;
+mod what_if;
 
 use std::path::PathBuf;
 
@@ -11,8 +14,10 @@ use reeve_store::{Journal, StoreError};
 use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::exit::Failure;
+use replay::ReplayRuns;
 use show::Show;
 use verify::Verify;
+use what_if::JudgeAgain;
 
 /// Verifies, shows and exports the journal.
 #[derive(Args, Debug)]
@@ -29,6 +34,12 @@ enum JournalVerb {
     /// Shows rows as a timeline
     #[command(after_help = show::EXAMPLES)]
     Show(Show),
+    /// Folds recorded runs through this version's code: the same commands come out, or the first divergence is shown
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(ReplayRuns),
+    /// Judges recorded tool calls again, under another PolicySet: what would change
+    #[command(after_help = what_if::EXAMPLES)]
+    WhatIf(JudgeAgain),
     /// Writes every row to standard output, one JSON object a line
     #[command(after_help = "Example:\n  reeve journal export >journal.jsonl && reeve journal verify --file journal.jsonl")]
     Export {
@@ -43,6 +54,8 @@ impl JournalCommand {
         match self.command {
             JournalVerb::Verify(verify) => verify.run().await,
             JournalVerb::Show(show) => show.run().await,
+            JournalVerb::Replay(replay) => replay.run().await,
+            JournalVerb::WhatIf(what_if) => what_if.run().await,
             JournalVerb::Export { database } => export(&database).await,
         }
     }

@@ -21,7 +21,7 @@ Examples:
   reeve journal show --file journal.jsonl --run operator";
 
 /// Rows that are held at once.
-const PAGE_ROWS: u32 = 256;
+pub(super) const PAGE_ROWS: u32 = 256;
 
 /// Shows rows as a timeline.
 #[derive(Args, Debug)]
@@ -96,17 +96,17 @@ impl Show {
 }
 
 /// The rows of one run, found while they go by: its name stands in its first row.
-struct Chosen<'a> {
+pub(super) struct Chosen<'a> {
     run: Option<&'a str>,
     streams: BTreeSet<Stream>,
 }
 
 impl<'a> Chosen<'a> {
-    fn new(run: Option<&'a str>) -> Chosen<'a> {
+    pub(super) fn new(run: Option<&'a str>) -> Chosen<'a> {
         Chosen { run, streams: BTreeSet::new() }
     }
 
-    fn has(&mut self, row: &Row) -> bool {
+    pub(super) fn has(&mut self, row: &Row) -> bool {
         let Some(run) = self.run else { return true };
         if row.stream.as_str() == run || self.streams.contains(&row.stream) {
             return true;

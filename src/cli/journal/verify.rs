@@ -69,8 +69,9 @@ impl Verify {
         let runs = verified.heads.keys().filter(|stream| **stream != Stream::operator()).count();
         match self.output {
             OutputFormat::Table => {
-                let anchors = if anchors_met == 0 { String::new() } else { format!(", {} met", count(anchors_met as u64, "anchor")) };
-                let (rows, runs) = (count(verified.rows, "row"), count(runs as u64, "run"));
+                let anchors =
+                    if anchors_met == 0 { String::new() } else { format!(", {} met", output::count(anchors_met as u64, "anchor")) };
+                let (rows, runs) = (output::count(verified.rows, "row"), output::count(runs as u64, "run"));
                 output::line(&format!("verified: {rows}, {runs}, head {}{anchors}", verified.hash))
             }
             OutputFormat::Json | OutputFormat::Yaml => {
@@ -90,8 +91,4 @@ impl Verify {
         }
         Err(Failure::no(format!("not verified: {error}")))
     }
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

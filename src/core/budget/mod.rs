@@ -8,10 +8,12 @@
 //! Architecture invariant: integers only. Money is in micro-USD, time in milliseconds; what does not come out even is rounded up, against
 //! whoever spends.
 
+mod effect;
 mod price;
 #[cfg(test)]
 mod tests;
 
+pub use effect::{of_answer, of_request};
 pub use price::{InvalidUsd, Price, parse_usd, usd};
 
 use reeve_api::{Balance as ShownBalance, BudgetLimits, RiskBudgetStatus, UsdBalance};

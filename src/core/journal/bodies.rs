@@ -364,4 +364,10 @@ pub struct PolicyActivated {
     pub digest: Digest,
     /// Generation it was read from.
     pub generation: i64,
+    /// The canonical spec itself, of which `digest` is the digest: with it, a decision can be judged again from an export alone.
+    ///
+    /// None in rows of the first release, and where the text does not fit a row or looks like it holds a secret: then only the artifact
+    /// store has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }

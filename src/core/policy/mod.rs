@@ -17,6 +17,7 @@
 //! what stops it is the sandbox without network. A file that a program opens is bounded by Landlock, and a protected file that a program
 //! changed is found at the checkpoint, by [`protection`].
 
+mod again;
 mod cases;
 mod compile;
 mod default;
@@ -28,6 +29,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use again::{Instead, Texts, judge_again};
 pub use cases::{FailedCase, check_cases};
 pub use compile::{CompiledSet, PolicyInvalid};
 pub use default::{CASES, CEDAR, default_spec};

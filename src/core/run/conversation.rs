@@ -1,8 +1,8 @@
 //! The request that a run's state amounts to.
 
 use super::RunState;
-use crate::model::{Message, ModelRequest};
-use crate::tool::catalog;
+use crate::model::{Arguments, Message, ModelRequest};
+use crate::tool::{ToolName, catalog, wire};
 
 /// The request for the next step: a function of the rows, so a request repeated after a crash has the same digest.
 ///
@@ -18,4 +18,13 @@ pub fn request(state: &RunState, route: usize) -> Option<ModelRequest> {
         tools: catalog(spec.role).into_iter().filter(|tool| spec.tools.contains(&tool.name)).collect(),
         max_output_tokens: spec.max_output_tokens,
     })
+}
+
+/// A control tool touches nothing in the sandbox: its arguments are its canonical form.
+pub fn control(tool: ToolName, arguments: &Arguments) -> wire::Canonical {
+    let arguments = match arguments {
+        Arguments::Json(value) => value.clone(),
+        Arguments::Invalid(_) => serde_json::Value::Null,
+    };
+    wire::Canonical { tool, arguments, paths: Vec::new(), program: None, argv: Vec::new() }
 }

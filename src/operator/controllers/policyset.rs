@@ -12,6 +12,7 @@ use reeve_api::{ConditionStatus, FIELD_MANAGER, PolicyMode, PolicySet, PolicySet
 use reeve_core::Digest;
 use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Actor, Event, PolicyActivated, RowDraft, Seq, Stream};
+use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::policy::{self, ActiveSet, CompiledSet, Mode, Scope as PolicyScope};
 
 use super::deletions::{Kept, forget_deleted};
@@ -128,8 +129,16 @@ pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(),
 /// Puts in force again what the journal says was.
 async fn restore(context: &Context, before: &PolicyActivated) -> Result<(), Error> {
     let bytes = context.artifacts.get(&before.digest).await?;
-    let spec: PolicySetSpec =
-        serde_json::from_slice(&bytes).map_err(|error| Error::bug(format!("policy set {}: {error}", before.digest)))?;
+    let unreadable = |error: &dyn std::fmt::Display| Error::bug(format!("policy set {}: {error}", before.digest));
+    let spec: PolicySetSpec = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
+    if before.text.is_none() {
+        // Of an earlier release: from here on an export tells what was decided by.
+        let text = String::from_utf8(bytes).map_err(|error| unreadable(&error))?;
+        let told = with_text(context, before.clone(), text)?;
+        if told.text.is_some() {
+            context.append_own(draft(context, &told)?).await?;
+        }
+    }
     match compile(&spec) {
         Ok(compiled) => context.policies.activate(&before.namespace, &before.name, in_force(context, before, &spec, compiled)),
         // A text that a stricter version of Reeve does not take any more: nothing of it is in force, and its status says so.
@@ -196,7 +205,7 @@ fn compile(spec: &PolicySetSpec) -> Result<CompiledSet, String> {
 }
 
 fn in_force(context: &Context, activated: &PolicyActivated, spec: &PolicySetSpec, compiled: CompiledSet) -> InForce {
-    let PolicyActivated { namespace, name, uid, digest, generation: _ } = activated;
+    let PolicyActivated { namespace, name, uid, digest, generation: _, text: _ } = activated;
     let scope = if *namespace == context.config.namespace { PolicyScope::Operator } else { PolicyScope::Namespace };
     let mode = match spec.mode {
         PolicyMode::Enforce => Mode::Enforce,
@@ -219,18 +228,32 @@ async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &st
     if context.policies.get(namespace, name).is_some_and(|active| active.uid == uid && active.digest == digest) {
         return Ok(());
     }
-    let text = serde_json_canonicalizer::to_vec(&set.spec).map_err(bug)?;
-    context.artifacts.put(text).await?;
+    let text = serde_json_canonicalizer::to_string(&set.spec).map_err(bug)?;
+    context.artifacts.put(text.clone().into_bytes()).await?;
     let activated = PolicyActivated {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         uid,
         digest,
         generation: set.metadata.generation.unwrap_or_default(),
+        text: None,
     };
-    let draft = RowDraft::of(&Event::PolicyActivated(activated.clone()), &Actor::Operator, context.now()).map_err(bug)?;
-    context.append_own(draft).await?;
+    let activated = with_text(context, activated, text)?;
+    context.append_own(draft(context, &activated)?).await?;
     context.policies.activate(namespace, name, in_force(context, &activated, &set.spec, compiled));
     context.references.notify_waiters();
     Ok(())
+}
+
+/// The activation with its text, where that may stand in a row: it fits, and holds nothing that is to be masked.
+fn with_text(context: &Context, activated: PolicyActivated, text: String) -> Result<PolicyActivated, Error> {
+    if context.secrets.redacted_text(&activated.namespace, &text) != text {
+        return Ok(activated);
+    }
+    let told = PolicyActivated { text: Some(text), ..activated.clone() };
+    Ok(if draft(context, &told)?.body.len() > MAX_EVENT_BODY_BYTES { activated } else { told })
+}
+
+fn draft(context: &Context, activated: &PolicyActivated) -> Result<RowDraft, Error> {
+    RowDraft::of(&Event::PolicyActivated(activated.clone()), &Actor::Operator, context.now()).map_err(|error| Error::bug(error.to_string()))
 }

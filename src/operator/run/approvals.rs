@@ -89,20 +89,8 @@ impl Driver {
             }
             Some(_) | None => approval::delta(canonical),
         };
-        let terms = &started.spec.approval;
-        let expires = self.context.now().as_second().saturating_add(i64::from(terms.timeout_seconds));
-        Ok(ApprovalAsked {
-            key: call.key.clone(),
-            attempt,
-            name: approval::name(&started.name, self.log.state().step, call.index, attempt),
-            action: canonical.tool.as_str().to_owned(),
-            digest: approval::digest(&call.key, canonical).map_err(|error| Error::bug(error.to_string()))?,
-            delta,
-            quorum,
-            groups: terms.groups.clone(),
-            requested_by: started.requested_by.clone(),
-            expires_at: Timestamp::from_second(expires).map_err(|error| Error::bug(error.to_string()))?,
-        })
+        run::approval_asked(self.log.state(), call, quorum, attempt, delta, self.context.now())
+            .map_err(|error| Error::bug(error.to_string()))
     }
 
     /// Hears what people say, until it is decided.

@@ -81,21 +81,14 @@ impl Driver {
     }
 }
 
-/// The most that a request can use: a token has at least a byte, and what a provider's own frame adds is less than what JSON's does here.
+/// The most that a request can use in this time.
 pub(super) fn of_request(request: &ModelRequest, price: &Price, deadline: Duration) -> Amounts {
-    let input = serde_json::to_vec(request).map_or(u64::MAX / 4, |bytes| bytes.len() as u64);
-    let output = u64::from(request.max_output_tokens);
-    Amounts { tokens: input.saturating_add(output), cost_micro_usd: price.most(input, output), tool_calls: 0, runtime_ms: ms(deadline) }
+    reeve_core::budget::of_request(request, price, ms(deadline))
 }
 
 /// What an answer used.
 pub(super) fn of_answer(usage: &Usage, price: &Price, took: Duration) -> Amounts {
-    Amounts {
-        tokens: usage.input_tokens.saturating_add(usage.output_tokens),
-        cost_micro_usd: price.cost(usage),
-        tool_calls: 0,
-        runtime_ms: ms(took),
-    }
+    reeve_core::budget::of_answer(usage, price, ms(took))
 }
 
 /// Only time: a request that was refused, or never sent.

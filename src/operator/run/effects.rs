@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use reeve_core::journal::{
-    Actor, CheckpointTaken, Event, Judgement, ModelAnswered, ModelAsked, Observation, ToolAsked, ToolEnded, Verdict,
-};
+use reeve_core::journal::{Actor, CheckpointTaken, Event, Judgement, ModelAnswered, Observation, ToolAsked, ToolEnded, Verdict};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::model::{Arguments, ModelFailure, ModelRequest, ModelResponse, Position};
 use reeve_core::policy::{self, Agent, Facts, Keys};
@@ -26,15 +24,14 @@ const MODEL_DEADLINE: Duration = Duration::from_secs(600);
 
 impl Driver {
     pub(super) async fn call_model(&mut self, request: ModelRequest, position: Position, step: u32, route: usize) -> Result<(), Error> {
-        let digest = request.digest().map_err(|error| Error::bug(error.to_string()))?;
+        let asked = run::model_asked(self.log.state(), &request, step, route).map_err(|error| Error::bug(error.to_string()))?;
         let spec = self.log.state().started.as_ref().map(|started| &started.spec);
-        let provider = spec.and_then(|spec| spec.routes.get(route)).map(|(provider, _)| provider.clone()).unwrap_or_default();
+        let provider = asked.provider.clone();
         let price = spec.and_then(|spec| spec.prices.get(route)).copied().unwrap_or_default();
         let model = request.model.clone();
         let key = format!("{}/m{}", self.log.state().uid, self.log.state().gates.model_requests + 1);
         let wish = budget::of_request(&request, &price, self.left().min(MODEL_DEADLINE));
         let Held::For(time) = self.hold(key, wish).await? else { return Ok(()) };
-        let asked = ModelAsked { step, route, provider: provider.clone(), model: model.clone(), digest, messages: request.messages.len() };
         self.log.stage(&Actor::Operator, Event::ModelRequest(asked))?;
         if !self.commit_held().await? {
             return Ok(());
@@ -129,7 +126,7 @@ impl Driver {
 
     pub(super) async fn decide(&mut self, call: PendingCall) -> Result<(), Error> {
         let canonical = match ToolName::parse(&call.call.name) {
-            Some(tool) if tool.is_control() => control(tool, &call.call.arguments),
+            Some(tool) if tool.is_control() => run::control(tool, &call.call.arguments),
             Some(tool) => {
                 let Arguments::Json(arguments) = &call.call.arguments else {
                     return Err(Error::bug("arguments that are not JSON came as far as a decision"));
@@ -315,13 +312,4 @@ impl Driver {
         let object = self.seen();
         format!("{}/{}", object.metadata.namespace.as_deref().unwrap_or_default(), object.metadata.name.as_deref().unwrap_or_default())
     }
-}
-
-/// A control tool touches nothing in the sandbox: its arguments are its canonical form.
-fn control(tool: ToolName, arguments: &Arguments) -> wire::Canonical {
-    let arguments = match arguments {
-        Arguments::Json(value) => value.clone(),
-        Arguments::Invalid(_) => serde_json::Value::Null,
-    };
-    wire::Canonical { tool, arguments, paths: Vec::new(), program: None, argv: Vec::new() }
 }

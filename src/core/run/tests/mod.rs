@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 mod gates;
+mod histories;
+mod what_if;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,0 +1,183 @@
+//! The rows of one run or of all, and the policy texts that they name.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+use reeve_core::Digest;
+use reeve_core::journal::{Event, PolicyActivated, Row, Seq, Stream};
+use reeve_core::policy::Texts;
+use reeve_store::{Artifacts, Journal};
+use tokio::io::AsyncBufReadExt as _;
+
+use super::show::{Chosen, PAGE_ROWS};
+use super::{Source, lines, of_store};
+use crate::exit::Failure;
+
+/// Which runs, and from where.
+#[derive(Args, Debug)]
+#[group(id = "which", required = true, multiple = false, args = ["run", "all"])]
+pub(super) struct Runs {
+    #[command(flatten)]
+    source: Source,
+    /// The run: NAMESPACE/NAME or UID. A name that was used again stands for each of its runs
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Every run
+    #[arg(long)]
+    all: bool,
+    /// The artifact store, for policy texts that an early release kept only there; default `artifacts` in --data-dir
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+}
+
+impl Runs {
+    /// The texts of every policy set that was ever in force, as far as they are kept.
+    pub(super) async fn texts(&self) -> Result<Texts, Failure> {
+        let mut kept = Kept { texts: Texts::default(), missing: Vec::new() };
+        match &self.source.file {
+            // It can be read once only: texts are taken in as they come, before what was judged by them.
+            Some(file) if file.as_os_str() == "-" => {}
+            Some(file) => each_line(file, |row| kept.take(row)).await?,
+            None => each_of(&self.source.database.open().await?, &Stream::operator(), |row| kept.take(row)).await?,
+        }
+        let default = self.source.file.is_none().then(|| self.source.database.data_dir.join("artifacts"));
+        let Some(folder) = self.artifacts.clone().or_else(|| default.filter(|folder| folder.is_dir())) else { return Ok(kept.texts) };
+        let artifacts = Artifacts::open_read_only(&folder).map_err(Failure::unusable)?;
+        for digest in std::mem::take(&mut kept.missing) {
+            // One that is not there is said where a decision names it.
+            if let Ok(text) = artifacts.get(&digest).await {
+                kept.texts.add(digest, &text);
+            }
+        }
+        Ok(kept.texts)
+    }
+
+    /// Every row of the runs asked for, in order within a run; those of an export come interleaved.
+    ///
+    /// # Errors
+    /// [`Failure::Unusable`] when there is no such run.
+    pub(super) async fn each(&self, mut texts: Texts, mut take: impl FnMut(&Texts, &Row) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut any = false;
+        match &self.source.file {
+            Some(file) => {
+                let mut chosen = Chosen::new(self.run.as_deref());
+                let one_look = file.as_os_str() == "-";
+                each_line(file, |row| {
+                    if one_look && let Some(activated) = activated(row)? {
+                        texts.activated(&activated);
+                    }
+                    if row.stream == Stream::operator() || !chosen.has(row) {
+                        return Ok(());
+                    }
+                    any = true;
+                    take(&texts, row)
+                })
+                .await?;
+            }
+            None => {
+                let journal = self.source.database.open().await?;
+                for stream in self.streams(&journal).await?.into_iter().filter(|stream| *stream != Stream::operator()) {
+                    each_of(&journal, &stream, |row| {
+                        any = true;
+                        take(&texts, row)
+                    })
+                    .await?;
+                }
+            }
+        }
+        if any {
+            return Ok(());
+        }
+        Err(Failure::unusable(match &self.run {
+            Some(run) => format!("the journal has no run {run}: give NAMESPACE/NAME or a UID"),
+            None => "the journal has no run".to_owned(),
+        }))
+    }
+
+    async fn streams(&self, journal: &Journal) -> Result<Vec<Stream>, Failure> {
+        let Some(run) = &self.run else {
+            return Ok(journal.streams().await.map_err(of_store)?.into_iter().map(|brief| brief.stream).collect());
+        };
+        Ok(match run.split_once('/') {
+            Some((namespace, name)) => {
+                journal.find_runs(namespace, name).await.map_err(of_store)?.into_iter().map(|found| found.stream).collect()
+            }
+            None => vec![Stream::run(run)],
+        })
+    }
+}
+
+/// The names of runs, in the order in which they began.
+#[derive(Default)]
+pub(super) struct Named {
+    runs: Vec<(Stream, String)>,
+    seen: BTreeSet<Stream>,
+}
+
+impl Named {
+    /// Takes a row in. A run whose first row is not `run.started` goes by its UID.
+    pub(super) fn see(&mut self, row: &Row) {
+        if !self.seen.insert(row.stream.clone()) {
+            return;
+        }
+        let name = match row.event() {
+            Ok(Event::RunStarted(started)) => format!("{}/{}", started.namespace, started.name),
+            Ok(_) | Err(_) => row.stream.as_str().to_owned(),
+        };
+        self.runs.push((row.stream.clone(), name));
+    }
+
+    /// Streams and names.
+    pub(super) fn in_order(self) -> Vec<(Stream, String)> {
+        self.runs
+    }
+}
+
+struct Kept {
+    texts: Texts,
+    missing: Vec<Digest>,
+}
+
+impl Kept {
+    fn take(&mut self, row: &Row) -> Result<(), Failure> {
+        if let Some(activated) = activated(row)? {
+            self.texts.activated(&activated);
+            if !self.texts.has(&activated.digest) {
+                self.missing.push(activated.digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The activation that a row tells of.
+fn activated(row: &Row) -> Result<Option<PolicyActivated>, Failure> {
+    if row.kind != "policy.activated" {
+        return Ok(None);
+    }
+    let event = row.event().map_err(Failure::unusable)?;
+    Ok(if let Event::PolicyActivated(activated) = event { Some(activated) } else { None })
+}
+
+async fn each_line(file: &PathBuf, mut take: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut reader = lines(file).await?.lines();
+    let mut number = 0;
+    while let Some(line) = reader.next_line().await.map_err(Failure::reading(file.display()))? {
+        number += 1;
+        let row: Row = serde_json::from_str(&line)
+            .map_err(|error| Failure::unusable(format!("line {number} of {} is no row: {error}", file.display())))?;
+        take(&row)?;
+    }
+    Ok(())
+}
+
+async fn each_of(journal: &Journal, stream: &Stream, mut take: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut from = Seq(1);
+    loop {
+        let rows = journal.read(stream, from, PAGE_ROWS).await.map_err(of_store)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        from = last.seq.next();
+        rows.iter().try_for_each(&mut take)?;
+    }
+}
