@@ -20,4 +20,4 @@ mod journal;
 
 pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
 pub use error::{BudgetError, StoreError, VerifyError};
-pub use journal::{FoundRun, Journal, Lost, MemoryDatabase, OpenReservation, StreamBrief, verify_export};
+pub use journal::{FoundRun, Gate, Journal, Lost, MemoryDatabase, OpenReservation, StreamBrief, verify_export};

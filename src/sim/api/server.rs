@@ -52,8 +52,8 @@ pub(crate) struct Asked<'a> {
 impl ApiServer {
     /// An empty server with the namespaces that every cluster has.
     #[must_use]
-    pub fn new(seed: u64, now: Timestamp, kinds: Kinds) -> ApiServer {
-        let mut server = ApiServer { kinds: Arc::new(kinds), store: Store::new(HISTORY), uids: seed };
+    pub fn new(seed: u64, now: Timestamp, kinds: impl Into<Arc<Kinds>>) -> ApiServer {
+        let mut server = ApiServer { kinds: kinds.into(), store: Store::new(HISTORY), uids: seed };
         for name in ["default", "kube-system"] {
             server.add_namespace(now, name);
         }

@@ -1,11 +1,12 @@
 //! A journal in memory: the same rules, and nothing to wait for. Every call is done when it is first polled, and starts no thread.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reeve_core::budget::Balance;
-use reeve_core::journal::{Event, Head, Row, Stream};
+use reeve_core::journal::{Event, Head, Row, RowDraft, Stream};
 
 use super::audit::{BudgetRow, Tables, made_by_no_row};
 use super::books::{Moved, Reservation};
@@ -22,6 +23,15 @@ use crate::{StoreError, VerifyError};
 /// same time are two writers, whom only their epochs tell apart. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDatabase(Arc<Mutex<State>>);
+
+/// Stands where appends come by, in a simulation. What it holds back is never answered, as if its sender or the way had died.
+pub trait Gate: Send + Sync + fmt::Debug {
+    /// Whether these drafts go on to the rows. False: nothing is written, and the append never ends.
+    fn before(&self, stream: &Stream, drafts: &[RowDraft]) -> bool;
+
+    /// Whether the sender hears of these rows, which are durable. False: the append never ends.
+    fn after(&self, rows: &[Row]) -> bool;
+}
 
 /// Where an append's answer is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +61,11 @@ impl MemoryDatabase {
         self.state().lost = Some(lost);
     }
 
+    /// From here on, every append that has drafts comes by this gate.
+    pub fn set_gate(&self, gate: Arc<dyn Gate>) {
+        self.state().gate = Some(gate);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that panics is done while it is held; if it were, the rows would still be whole: they are pushed after they are judged.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -65,6 +80,7 @@ struct State {
     accounts: BTreeMap<String, Balance>,
     reservations: BTreeMap<String, Reservation>,
     lost: Option<Lost>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 /// One process's way to the database.
@@ -75,7 +91,22 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn append(&self, request: Request) -> Outcome {
+    /// As a writer does it, past the gate if there is one.
+    pub(super) async fn append(&self, request: Request) -> Outcome {
+        let gate = self.state()?.gate.clone();
+        if gate.as_ref().is_some_and(|gate| !gate.before(&request.stream, &request.drafts)) {
+            return std::future::pending().await;
+        }
+        let outcome = self.write(request);
+        if let (Some(gate), Ok(rows)) = (&gate, &outcome)
+            && !gate.after(rows)
+        {
+            return std::future::pending().await;
+        }
+        outcome
+    }
+
+    fn write(&self, request: Request) -> Outcome {
         let mut state = self.state()?;
         let lost = state.lost.take();
         let unavailable = || StoreError::Unavailable { doing: APPENDING, why: "the answer was lost".to_owned() };

@@ -25,7 +25,7 @@ use sqlite::Sqlite;
 use writer::Order;
 
 pub use check::verify_export;
-pub use memory::{Lost, MemoryDatabase};
+pub use memory::{Gate, Lost, MemoryDatabase};
 pub use read::{FoundRun, OpenReservation, StreamBrief};
 
 /// Asks whichever database it is.
@@ -117,7 +117,7 @@ impl Journal {
         }
         let request = Request::checked(epoch, stream, after, drafts)?;
         match way {
-            Way::Memory(memory) => memory.append(request),
+            Way::Memory(memory) => memory.append(request).await,
             Way::Writer(writer) => {
                 let (reply, outcome) = oneshot::channel();
                 writer.send(Order::Append(request, reply)).await.map_err(|_| StoreError::Closed)?;

@@ -1,0 +1,88 @@
+//! What the lanes share: the scenarios, the kinds of their worlds, and two threads to play on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use reeve_sim::api::Kinds;
+use reeve_sim::world::{Outcome, Scenario, Setting, play};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Where the scenarios are.
+pub(crate) fn folder() -> PathBuf {
+    repository().join("tests/scenarios").canonicalize().unwrap()
+}
+
+/// The kinds that a cluster with Reeve serves.
+static KINDS: LazyLock<Arc<Kinds>> = LazyLock::new(|| {
+    let mut kinds = Kinds::builtin();
+    let mut crds: Vec<PathBuf> = std::fs::read_dir(repository().join("crds")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    crds.sort();
+    for crd in crds {
+        kinds.add_crds(&std::fs::read_to_string(crd).unwrap()).unwrap();
+    }
+    Arc::new(kinds)
+});
+
+/// Every scenario, by name; only those whose names hold `REEVE_SCENARIO`, where that is set.
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let wanted = std::env::var("REEVE_SCENARIO").unwrap_or_default();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
+        .map(|file| (file.file_stem().unwrap().to_str().unwrap().to_owned(), file))
+        .filter(|(name, _)| name.contains(&wanted))
+        .map(|(name, file)| Scenario::parse(&name, &std::fs::read_to_string(file).unwrap()).unwrap_or_else(|error| panic!("{error}")))
+        .collect()
+}
+
+/// The first seed.
+pub(crate) fn first_seed() -> u64 {
+    number("REEVE_SEED").unwrap_or(1)
+}
+
+/// A number from the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Plays one world.
+pub(crate) fn play_one(scenario: &Scenario, setting: &Setting) -> Outcome {
+    play(&KINDS, scenario, setting).unwrap_or_else(|error| panic!("{}: {error}", scenario.name))
+}
+
+/// Does all of this, on as many threads as there are cores. Each world lives on one thread. What comes back is in the order of the work.
+pub(crate) fn side_by_side<W: Sync, T: Send>(work: &[W], act: impl Fn(&W) -> T + Sync) -> Vec<T> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(item) = work.get(at) else { return };
+                    let outcome = act(item);
+                    done.lock().unwrap().insert(at, outcome);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap().into_values().collect()
+}
+
+/// Fails with everything that is wrong, the first of it with its tale.
+pub(crate) fn hold(what: &str, played: usize, wrong: &[String]) {
+    println!("{what}: {played} worlds, {} wrong", wrong.len());
+    assert!(
+        wrong.is_empty(),
+        "{} of {played} worlds are wrong:\n{}",
+        wrong.len(),
+        wrong.iter().take(12).cloned().collect::<Vec<_>>().join("\n\n")
+    );
+}

@@ -1,0 +1,14 @@
+//! Whole worlds: the real operator in one process with everything that it speaks to. Each module is a lane of `./hack/test`.
+//!
+//! | variable | what it does | default |
+//! |---|---|---|
+//! | `REEVE_SCENARIO` | only scenarios whose names hold it | all |
+//! | `REEVE_SEED` | the first seed | 1 |
+//! | `REEVE_WORLDS` | how many random worlds | as many as fit into `REEVE_WORLDS_SECONDS` (100) |
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking, and prints what it counted")]
+
+mod common;
+mod crash_matrix;
+mod random;
+mod scenarios;
+mod staleness;

@@ -1,0 +1,84 @@
+//! Random worlds: a seed picks a scenario, every order and delay, and what goes wrong. A failure is minimised and printed as a scenario's lines.
+
+use std::time::{Duration, Instant};
+
+use reeve_sim::world::{Crash, Lag, Phase, Point, Scenario, Setting, WatchFault};
+
+use crate::common::{first_seed, hold, number, play_one, scenarios, side_by_side};
+
+/// Worlds between two looks at the clock.
+const BATCH: u64 = 16;
+
+/// What a seed makes of the scenarios.
+fn world(seed: u64, scenarios: &[Scenario]) -> (&Scenario, Setting) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let scenario = &scenarios[random.usize(..scenarios.len())];
+    let mut crashes: Vec<Crash> = (0..random.usize(..=3))
+        .map(|_| Crash {
+            point: Point::ALL[random.usize(..Point::ALL.len())],
+            number: random.u64(1..=30),
+            phase: Phase::ALL[random.usize(..Phase::ALL.len())],
+        })
+        .collect();
+    crashes.sort();
+    crashes.dedup_by_key(|crash| (crash.point, crash.number));
+    let faults = [WatchFault::DroppedThenGone, WatchFault::Twice, WatchFault::ThenCut];
+    let events = (0..random.usize(..=4)).map(|_| (random.u64(1..=60), faults[random.usize(..faults.len())])).collect();
+    let lag = Lag { changes: random.u64(0..=8) };
+    (scenario, Setting { seed, crashes, lag, events, quiet_ms: 65_000 })
+}
+
+/// The fewest faults with which this world still goes wrong.
+fn minimised(scenario: &Scenario, setting: &Setting) -> Setting {
+    let fails = |setting: &Setting| !play_one(scenario, setting).wrong.is_empty();
+    let mut least = setting.clone();
+    let mut candidates = vec![Setting { lag: Lag::default(), ..least.clone() }];
+    candidates.extend((0..least.crashes.len()).map(|at| {
+        let mut fewer = least.clone();
+        fewer.crashes.remove(at);
+        fewer
+    }));
+    candidates.extend((0..least.events.len()).map(|at| {
+        let mut fewer = least.clone();
+        fewer.events.remove(at);
+        fewer
+    }));
+    while let Some(fewer) = candidates.iter().find(|candidate| fails(candidate)).cloned() {
+        least = fewer;
+        candidates = (0..least.crashes.len())
+            .map(|at| {
+                let mut fewer = least.clone();
+                fewer.crashes.remove(at);
+                fewer
+            })
+            .collect();
+    }
+    least
+}
+
+#[test]
+fn nothing_is_wrong_in_any_world() {
+    let scenarios = scenarios();
+    let (first, most) = (first_seed(), number("REEVE_WORLDS"));
+    let time = Duration::from_secs(number("REEVE_WORLDS_SECONDS").unwrap_or(100));
+    let began = Instant::now();
+    let (mut played, mut wrong) = (0, Vec::new());
+    while most.map_or_else(|| began.elapsed() < time, |most| played < most) {
+        let upto = most.map_or(BATCH, |most| (most - played).min(BATCH));
+        let seeds: Vec<u64> = (first + played..first + played + upto).collect();
+        let found = side_by_side(&seeds, |seed| {
+            let (scenario, setting) = world(*seed, &scenarios);
+            let outcome = play_one(scenario, &setting);
+            (!outcome.wrong.is_empty()).then(|| {
+                let least = minimised(scenario, &setting);
+                let outcome = play_one(scenario, &least);
+                let what = format!("{:?} {:?} {:?}", least.crashes, least.lag, least.events);
+                format!("REEVE_SEED={seed} REEVE_WORLDS=1: {}, {what}: {:#?}\n{}", scenario.name, outcome.wrong, outcome.tale.join("\n"))
+            })
+        });
+        wrong.extend(found.into_iter().flatten());
+        played += upto;
+    }
+    println!("FIGURE sim_worlds_per_s {:.1} worlds/s", played as f64 / began.elapsed().as_secs_f64());
+    hold("random worlds", usize::try_from(played).unwrap(), &wrong);
+}

@@ -1,0 +1,149 @@
+//! Where the operator is killed, and what is held back from it.
+
+use std::fmt;
+
+/// What is counted from the start of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Point {
+    /// A request of the operator that changes something in the API server.
+    Write,
+    /// A row or more that the operator appends to the journal.
+    Append,
+    /// Something that a sandbox does: loading a workspace, a tool call, a checkpoint, its end.
+    Effect,
+}
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Point; 3] = [Point::Write, Point::Append, Point::Effect];
+
+    /// As a scenario names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Point::Write => "write",
+            Point::Append => "append",
+            Point::Effect => "effect",
+        }
+    }
+}
+
+/// When, around a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It was about to be done.
+    Before,
+    /// It is done, and the operator never heard.
+    Lost,
+    /// It is done and the operator has heard, and has done at once what follows.
+    After,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 3] = [Phase::Before, Phase::Lost, Phase::After];
+
+    /// As a scenario names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Before => "before",
+            Phase::Lost => "in",
+            Phase::After => "after",
+        }
+    }
+}
+
+/// A kill of the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Crash {
+    /// What is counted.
+    pub point: Point,
+    /// Which one, from 1.
+    pub number: u64,
+    /// When.
+    pub phase: Phase,
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "crash {} {} {}", self.phase.as_str(), self.point.as_str(), self.number)
+    }
+}
+
+/// What happens to one event of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchFault {
+    /// It is lost, and the watch ends with `410 Gone` in its place: the client lists again.
+    DroppedThenGone,
+    /// It comes twice.
+    Twice,
+    /// It comes, and then the stream ends.
+    ThenCut,
+}
+
+/// How far caches are behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// An event is held back until so many later changes have happened, or two seconds have gone by.
+    pub changes: u64,
+}
+
+/// How long an event is held back where nothing else happens.
+pub(crate) const LAG_ENDS_MS: u64 = 2_000;
+
+/// How often each point was passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// [`Point::Write`].
+    pub writes: u64,
+    /// [`Point::Append`].
+    pub appends: u64,
+    /// [`Point::Effect`].
+    pub effects: u64,
+    /// Events that watches were given.
+    pub events: u64,
+}
+
+impl Counts {
+    /// Counts one more, and says which it is.
+    pub(crate) fn pass(&mut self, point: Point) -> u64 {
+        let count = match point {
+            Point::Write => &mut self.writes,
+            Point::Append => &mut self.appends,
+            Point::Effect => &mut self.effects,
+        };
+        *count += 1;
+        *count
+    }
+
+    /// How often this one was passed.
+    #[must_use]
+    pub const fn of(&self, point: Point) -> u64 {
+        match point {
+            Point::Write => self.writes,
+            Point::Append => self.appends,
+            Point::Effect => self.effects,
+        }
+    }
+}
+
+/// What is to go wrong in a world.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) crashes: Vec<Crash>,
+    pub(crate) lag: Lag,
+    /// By the number of the event, from 1.
+    pub(crate) events: Vec<(u64, WatchFault)>,
+}
+
+impl Plan {
+    /// The kill at this point, if there is one.
+    pub(crate) fn crash(&self, point: Point, number: u64) -> Option<Phase> {
+        self.crashes.iter().find(|crash| crash.point == point && crash.number == number).map(|crash| crash.phase)
+    }
+
+    pub(crate) fn event(&self, number: u64) -> Option<WatchFault> {
+        self.events.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
+    }
+}

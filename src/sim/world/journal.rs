@@ -1,0 +1,85 @@
+//! The door of the journal: counts what goes through, tells it, and lets nothing through that a dead operator sends.
+
+use std::sync::{Arc, Weak};
+
+use reeve_core::journal::{Event, Row, RowDraft, Stream};
+use reeve_store::Gate;
+
+use super::faults::{Phase, Point};
+use super::sim::{End, Shared};
+
+/// Stands at the door of the journal of a world.
+struct Door {
+    world: Weak<Shared>,
+    phase: std::sync::Mutex<Option<Phase>>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("Door")
+    }
+}
+
+impl Shared {
+    /// Puts a door before the journal.
+    pub(crate) fn watch_journal(self: &Arc<Shared>) {
+        self.journal.set_gate(Arc::new(Door { world: Arc::downgrade(self), phase: std::sync::Mutex::default() }));
+    }
+}
+
+impl Gate for Door {
+    fn before(&self, _: &Stream, _: &[RowDraft]) -> bool {
+        let Some(world) = self.world.upgrade() else { return true };
+        let mut sim = world.lock();
+        if sim.end == End::Now {
+            return false;
+        }
+        let phase = sim.pass(Point::Append);
+        if phase == Some(Phase::Before) {
+            world.kill(&mut sim);
+            return false;
+        }
+        *self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
+        true
+    }
+
+    fn after(&self, rows: &[Row]) -> bool {
+        let Some(world) = self.world.upgrade() else { return true };
+        let phase = self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let mut sim = world.lock();
+        sim.oracle.appended(rows.len() as u64);
+        for row in rows {
+            let told = row.event().map_or_else(|error| error.to_string(), |event| brief(&event));
+            sim.tale.tell(format!("journal   {} {}{told}", row.stream.as_str(), row.kind));
+        }
+        match phase {
+            Some(Phase::Lost) => {
+                world.kill(&mut sim);
+                return false;
+            }
+            Some(Phase::After) => world.kill_soon(&mut sim),
+            Some(Phase::Before) | None => {}
+        }
+        true
+    }
+}
+
+/// What of a row a tale tells beside its kind: what was decided, and why.
+#[allow(clippy::wildcard_enum_match_arm, reason = "a tale tells the few kinds that decide something")]
+fn brief(event: &Event) -> String {
+    match event {
+        Event::PolicyDecision(judgement) => format!(" {:?} {}", judgement.verdict, judgement.determining.join(" ")),
+        Event::ToolRequested(asked) => format!(" {}", asked.name),
+        Event::ToolResult(ended) => {
+            let how = serde_json::to_value(&ended.observation).unwrap_or_default();
+            format!(" {}", how["how"].as_str().unwrap_or_default())
+        }
+        Event::RunSuspended(suspension) => format!(" {:?}", suspension.cause),
+        Event::RunResumed(resumption) => format!(" {:?}", resumption.cause),
+        Event::RunFinished(finished) => format!(" {}", finished.reason.as_str()),
+        Event::ApprovalSettled(settled) => format!(" {}", settled.phase.as_str()),
+        Event::ApprovalVote(vote) => format!(" {} {:?}", vote.user, vote.verdict),
+        Event::Kill(seen) => format!(" engaged={}", seen.engaged),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,296 @@
+//! The way between the operator and its API server: one delivery a millisecond, in an order drawn from the seed.
+//!
+//! How long a message takes depends on the seed, on what it says and on how often it was said before, and not on when it was handed over: so
+//! tasks that run in another order within the same millisecond change nothing.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, StreamBody};
+use kube::client::Body;
+use reeve_operator::Clock;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tower::Service;
+
+use super::chance::between;
+use super::faults::{LAG_ENDS_MS, Phase, Point, WatchFault};
+use super::sim::{End, Shared, Sim};
+use super::{admission, objects};
+use crate::api::{Answer, Caller, Watch, whole};
+
+/// The longest that a message takes.
+const LONGEST_MS: u64 = 6;
+
+type Answered = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type Reply = oneshot::Sender<Answered>;
+
+/// Everything on its way.
+#[derive(Default)]
+pub(crate) struct Wire {
+    /// By when it is due, what it says, and which of these it is.
+    parcels: BTreeMap<(u64, u64, u64), Parcel>,
+    said: BTreeMap<String, u64>,
+    watches: BTreeMap<u64, Open>,
+    last: u64,
+}
+
+enum Parcel {
+    Request(Request<Bytes>, Reply),
+    Answer(Answered, Reply),
+    /// What a watch may see of what happened, up to this version.
+    Events(u64, u64),
+    /// The time that a client asked a watch for is over.
+    Enough(u64),
+}
+
+/// A watch that the operator has open.
+struct Open {
+    watch: Watch,
+    lines: mpsc::UnboundedSender<Bytes>,
+    /// Up to where deliveries are on their way.
+    told: u64,
+}
+
+impl Sim {
+    fn post(&mut self, subject: &str, parcel: Parcel) {
+        let count = self.wire.said.entry(subject.to_owned()).or_default();
+        *count += 1;
+        let subject = format!("{subject} {count}");
+        let due = self.now_ms() + between(self.seed, &subject, 1, LONGEST_MS);
+        self.post_at(due, &subject, parcel);
+    }
+
+    fn post_at(&mut self, due: u64, subject: &str, parcel: Parcel) {
+        self.wire.last += 1;
+        self.wire.parcels.insert((due, super::chance::draw(self.seed, subject), self.wire.last), parcel);
+    }
+
+    /// When the next delivery is due.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        self.wire.parcels.keys().next().map(|(due, ..)| *due)
+    }
+
+    /// Tells the watches that something has changed.
+    pub(crate) fn spread(&mut self) {
+        let version = self.api.version();
+        let lag = self.plan.lag.changes;
+        let seen = version.saturating_sub(lag);
+        let mut news = Vec::new();
+        for (id, open) in self.wire.watches.iter_mut().filter(|(_, open)| version > open.told) {
+            open.told = version;
+            news.push((*id, format!("events of {} {id} at {version}", open.watch.kind())));
+        }
+        let late = self.now_ms() + LAG_ENDS_MS;
+        for (id, subject) in news {
+            self.post(&subject, Parcel::Events(id, seen));
+            if lag > 0 {
+                self.post_at(late, &subject, Parcel::Events(id, version));
+            }
+        }
+    }
+
+    /// Nothing of what was on its way arrives: who sent it or waited for it is dead.
+    pub(crate) fn forget_wire(&mut self) {
+        self.wire = Wire { last: self.wire.last, ..Wire::default() };
+    }
+}
+
+impl Shared {
+    /// Carries the first thing that is due.
+    pub(crate) fn deliver(&self, sim: &mut Sim) {
+        let Some((_, parcel)) = sim.wire.parcels.pop_first() else { return };
+        match parcel {
+            Parcel::Request(request, reply) => self.handle(sim, &request, reply),
+            // Who asked may be gone.
+            Parcel::Answer(answer, reply) => drop(reply.send(answer)),
+            Parcel::Events(id, upto) => events(sim, id, upto),
+            Parcel::Enough(id) => drop(sim.wire.watches.remove(&id)),
+        }
+    }
+
+    fn handle(&self, sim: &mut Sim, request: &Request<Bytes>, reply: Reply) {
+        let phase = if objects::writes(request) { sim.pass(Point::Write) } else { None };
+        if phase == Some(Phase::Before) {
+            return self.kill(sim);
+        }
+        let now = sim.now();
+        let operator = Caller::service_account(super::operator::NAMESPACE, super::operator::ACCOUNT);
+        let before = sim.api.version();
+        let answer = match admission::judge(sim, request) {
+            Some(refusal) => refusal,
+            None => sim.api.handle(now, &operator, request),
+        };
+        let subject = format!("answer to {} {}", request.method(), request.uri());
+        let answer = match answer {
+            Answer::Whole(code, body) => {
+                if objects::writes(request) {
+                    objects::tell(sim, request, code, &body, before);
+                }
+                whole(code, &body)
+            }
+            Answer::Watch(watch) => open(sim, *watch),
+        };
+        if phase == Some(Phase::Lost) {
+            return self.kill(sim);
+        }
+        sim.post(&subject, Parcel::Answer(answer, reply));
+        if phase == Some(Phase::After) {
+            self.kill_soon(sim);
+        }
+    }
+
+    /// Carries, a delivery a millisecond, until the operator ends.
+    pub(crate) async fn carry(self: Arc<Shared>) {
+        loop {
+            match self.carry_one() {
+                Next::Pause => tokio::time::sleep(Duration::from_millis(1)).await,
+                Next::End => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    let mut sim = self.lock();
+                    return self.kill(&mut sim);
+                }
+                Next::Dead => return,
+                Next::At(due) => {
+                    let wake = self.instant_of(due);
+                    tokio::select! {
+                        biased;
+                        () = tokio::time::sleep_until(wake) => {}
+                        () = self.rung.notified() => {}
+                    }
+                }
+                Next::WhenRung => self.rung.notified().await,
+            }
+        }
+    }
+
+    fn carry_one(&self) -> Next {
+        let mut sim = self.lock();
+        match sim.end {
+            End::None => {}
+            End::Near => return Next::End,
+            End::Now => return Next::Dead,
+        }
+        sim.work();
+        if sim.due_ms().is_some_and(|due| due <= sim.now_ms()) {
+            self.deliver(&mut sim);
+            sim.spread();
+            self.changed.notify_one();
+            return Next::Pause;
+        }
+        let next = sim.due_ms().into_iter().chain(sim.kubelet.due_ms()).min();
+        next.map_or(Next::WhenRung, Next::At)
+    }
+}
+
+/// What there is to wait for.
+enum Next {
+    /// Everything that a delivery set going.
+    Pause,
+    /// As `Pause`, and then the operator's end.
+    End,
+    /// Nothing: the operator is dead.
+    Dead,
+    /// That moment.
+    At(u64),
+    /// Something to carry.
+    WhenRung,
+}
+
+fn open(sim: &mut Sim, watch: Watch) -> Answered {
+    let (lines, seen) = mpsc::unbounded_channel();
+    sim.wire.last += 1;
+    let id = sim.wire.last;
+    if let Some(ends) = watch.ends_at() {
+        let left = ends.as_millisecond() - sim.now().as_millisecond();
+        let due = sim.now_ms() + u64::try_from(left).unwrap_or(0);
+        sim.post_at(due, &format!("end of watch {id}"), Parcel::Enough(id));
+    }
+    let told = watch.version();
+    sim.post(&format!("first events of {} {id}", watch.kind()), Parcel::Events(id, told));
+    sim.wire.watches.insert(id, Open { watch, lines, told });
+    let seen = futures::stream::unfold(seen, |mut seen| async move { seen.recv().await.map(|line| (line, seen)) });
+    Response::new(StreamBody::new(seen.map(|line| Ok(http_body::Frame::data(line)))).boxed_unsync())
+}
+
+/// Gives a watch what it may see.
+fn events(sim: &mut Sim, id: u64, upto: u64) {
+    let Some(mut open) = sim.wire.watches.remove(&id) else { return };
+    while let Some(event) = sim.api.next_event_upto(&mut open.watch, upto) {
+        sim.counts.events += 1;
+        let fault = sim.plan.event(sim.counts.events);
+        let line = Bytes::from(format!("{event}\n"));
+        let sent = match fault {
+            None => open.lines.send(line),
+            Some(WatchFault::Twice) => open.lines.send(line.clone()).and_then(|()| open.lines.send(line)),
+            Some(WatchFault::ThenCut) => {
+                drop(open.lines.send(line));
+                return;
+            }
+            Some(WatchFault::DroppedThenGone) => {
+                drop(open.lines.send(Bytes::from(format!("{}\n", gone()))));
+                return;
+            }
+        };
+        if sent.is_err() {
+            // Nobody listens any more.
+            return;
+        }
+    }
+    sim.wire.watches.insert(id, open);
+}
+
+fn gone() -> Value {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410,
+        "message": "too old resource version",
+    });
+    json!({ "type": "ERROR", "object": status })
+}
+
+/// What the operator's client speaks to.
+#[derive(Clone)]
+pub(crate) struct Line(pub(crate) Arc<Shared>);
+
+impl Service<Request<Body>> for Line {
+    type Response = Answered;
+    type Error = kube::Error;
+    type Future = BoxFuture<'static, Result<Answered, kube::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let request = Request::from_parts(parts, body.collect_bytes().await?);
+            let (reply, answer) = oneshot::channel();
+            {
+                let mut sim = shared.lock();
+                let subject = format!("{} {} {}", request.method(), request.uri(), reeve_core::Digest::of(request.body()));
+                sim.post(&subject, Parcel::Request(request, reply));
+            }
+            shared.rung.notify_one();
+            match answer.await {
+                Ok(answer) => Ok(answer),
+                // Only a dead operator waits for an answer that never comes.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// The operator's clock in the runtime that lives now.
+pub(crate) fn clock(sim: &Sim) -> Clock {
+    Clock::Paced { began: sim.now(), since: tokio::time::Instant::now() }
+}

@@ -1,0 +1,260 @@
+//! Plays a scenario: one world from its first object to a state in which nothing happens any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
+
+use super::faults::{Counts, Crash, Lag, Plan, WatchFault};
+use super::objects::{self, shown};
+use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
+use super::oracle::rows_of;
+use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
+use super::sim::{BEGAN, Shared, Sim};
+use crate::api::{Answer, ApiServer, Caller, Kinds};
+
+/// What every world has.
+const WORLD: &str = include_str!("world.yaml");
+
+/// The number of a world, and what goes wrong in it beside what its text says.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Decides all order and delay.
+    pub seed: u64,
+    /// Kills.
+    pub crashes: Vec<Crash>,
+    /// How far caches are behind.
+    pub lag: Lag,
+    /// What happens to events of watches, by number from 1.
+    pub events: Vec<(u64, WatchFault)>,
+    /// How long nothing may be written at the end, milliseconds.
+    pub quiet_ms: u64,
+}
+
+impl Setting {
+    /// Nothing goes wrong, and ten minutes are quiet.
+    #[must_use]
+    pub fn of(seed: u64) -> Setting {
+        Setting { seed, crashes: Vec::new(), lag: Lag::default(), events: Vec::new(), quiet_ms: 600_000 }
+    }
+}
+
+/// What came of a world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What happened, line by line.
+    pub tale: Vec<String>,
+    /// How often each point was passed until the text ended.
+    pub counts: Counts,
+    /// What is there at the end, each object in brief.
+    pub end: BTreeMap<String, String>,
+    /// What must not be, with the line of the text if one says so.
+    pub wrong: Vec<String>,
+}
+
+/// A world while it is played.
+struct Play {
+    shared: Arc<Shared>,
+    life: Life,
+    lives: u64,
+    seed: u64,
+    /// Writes of the operator when the last wait began.
+    written: u64,
+}
+
+/// Plays a scenario. The same scenario and setting give the same outcome, to the byte.
+///
+/// # Errors
+/// What kept the world from being set up.
+pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Result<Outcome, String> {
+    // The client's backoff draws from here.
+    fastrand::seed(setting.seed);
+    let mut api = ApiServer::new(setting.seed, BEGAN, Arc::clone(kinds));
+    for namespace in [NAMESPACE, OWN] {
+        api.add_namespace(BEGAN, namespace);
+    }
+    let plan = Plan { crashes: setting.crashes.clone(), lag: setting.lag, events: setting.events.clone() };
+    let shared = Shared::new(setting.seed, api, plan);
+    shared.watch_journal();
+    let life = Life::begin(&shared, 0, 1).map_err(|error| error.to_string())?;
+    let mut play = Play { shared, life, lives: 1, seed: setting.seed, written: 0 };
+    let base: Vec<Value> = serde_saphyr::from_multiple(WORLD).map_err(|error| error.to_string())?;
+    for object in base {
+        play.apply(&object)?;
+    }
+    let mut wrong = Vec::new();
+    for step in &scenario.steps {
+        if let Err(why) = play.step(&step.verb) {
+            wrong.push(format!("{}:{}: {why}", scenario.name, step.line));
+            break;
+        }
+    }
+    let counts = play.shared.lock().counts;
+    play.settle(setting.quiet_ms, &mut wrong)?;
+    play.end(counts, wrong)
+}
+
+impl Play {
+    fn step(&mut self, verb: &Verb) -> Result<(), String> {
+        match verb {
+            Verb::Model(transcript) => self.apply(&json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "answers" }, "data": { "transcript.yaml": transcript },
+            })),
+            Verb::Apply(objects) => objects.iter().try_for_each(|object| self.apply(object)),
+            Verb::Until { wanted, within_ms } => {
+                let wanted = wanted.clone();
+                self.wait(*within_ms, |sim| shows(sim, &wanted).is_ok())?;
+                self.check(&wanted)
+            }
+            Verb::Expect(expected) => self.expect(expected),
+            Verb::Tick(ms) => self.wait(*ms, |_| false),
+            Verb::Patch(object, patch) => self.ask("alice", "PATCH", object, patch).map(|_| ()),
+            Verb::Delete(object) => self.ask("alice", "DELETE", object, &json!({})).map(|_| ()),
+            Verb::Vote { approval, who, verdict } => {
+                let votes = json!({ "spec": { "votes": { who: { "verdict": verdict, "reason": "as the scenario says" } } } });
+                self.ask(who, "PATCH", approval, &votes).map(|_| ())
+            }
+            Verb::Evict(run) => self.evict(run),
+            Verb::CrashNow => self.restart(),
+            Verb::Crash(crash) => self.plan(|plan, counts| {
+                // Counted from here on.
+                plan.crashes.push(Crash { number: counts.of(crash.point) + crash.number, ..*crash });
+            }),
+            Verb::Lag(changes) => self.plan(|plan, _| plan.lag = Lag { changes: *changes }),
+            Verb::Watch(number, fault) => self.plan(|plan, counts| plan.events.push((counts.events + number, *fault))),
+        }
+    }
+
+    fn plan(&self, change: impl FnOnce(&mut Plan, &Counts)) -> Result<(), String> {
+        let mut sim = self.shared.lock();
+        let counts = sim.counts;
+        change(&mut sim.plan, &counts);
+        Ok(())
+    }
+
+    /// Applies an object as its user does.
+    fn apply(&mut self, object: &Value) -> Result<(), String> {
+        let word = objects::word_of(object).ok_or_else(|| format!("no such kind: {}", object["kind"]))?;
+        let text = |field: &str| object["metadata"][field].as_str();
+        let named = Named {
+            word: word.to_owned(),
+            namespace: text("namespace").unwrap_or(NAMESPACE).to_owned(),
+            name: text("name").unwrap_or_default().to_owned(),
+        };
+        self.ask("alice", "APPLY", &named, object).map(|_| ())
+    }
+
+    fn ask(&mut self, who: &str, verb: &str, object: &Named, body: &Value) -> Result<Value, String> {
+        let path = objects::path(&object.word, &object.namespace, &object.name).ok_or("no such kind")?;
+        let (method, path, kind) = match verb {
+            "APPLY" => ("PATCH", format!("{path}?fieldManager=kubectl&force=true"), "application/apply-patch+yaml"),
+            other => (other, path, "application/merge-patch+json"),
+        };
+        let request = Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, kind);
+        let request = request.body(Bytes::from(body.to_string())).map_err(|error| error.to_string())?;
+        let told = format!("{who:<9} {} {}/{}", verb.to_lowercase(), object.word, object.name);
+        self.life.meanwhile(|sim| {
+            let now = sim.now();
+            match sim.api.handle(now, &Caller::user(who), &request) {
+                Answer::Whole(code, body) if code < 300 => {
+                    sim.tale.tell(told);
+                    Ok((*body).clone())
+                }
+                Answer::Whole(code, body) => Err(format!("{told}: {code} {}", body["message"].as_str().unwrap_or_default())),
+                Answer::Watch(_) => Err("a watch was not asked for".to_owned()),
+            }
+        })
+    }
+
+    fn evict(&mut self, run: &Named) -> Result<(), String> {
+        let job = run.name.clone();
+        let namespace = run.namespace.clone();
+        self.life.meanwhile(|sim| {
+            let pod = sim.api.object("", "pods", &namespace, &format!("{job}-0")).cloned().ok_or("it has no Pod")?;
+            sim.tale.tell(format!("cluster   the node of run/{job} goes away"));
+            sim.evict(&pod);
+            Ok(())
+        })
+    }
+
+    /// Waits until it holds, or so long.
+    fn wait(&mut self, ms: u64, holds: impl Fn(&Sim) -> bool) -> Result<(), String> {
+        let now = self.life.meanwhile(|sim| sim.now_ms());
+        self.written = self.shared.lock().counts.writes;
+        let until = now.saturating_add(ms);
+        while self.life.live(until, |shared| holds(&shared.lock())) == Woke::Dead {
+            self.restart()?;
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        let at = self.life.meanwhile(|sim| {
+            sim.tale.tell("operator  is killed");
+            sim.now_ms()
+        });
+        self.lives += 1;
+        let at = at + restart_ms(self.seed, self.lives);
+        self.life = Life::begin(&self.shared, at, self.lives).map_err(|error| error.to_string())?;
+        self.shared.lock().tale.tell("operator  starts");
+        Ok(())
+    }
+
+    fn check(&self, wanted: &Wanted) -> Result<(), String> {
+        shows(&self.shared.lock(), wanted)
+    }
+
+    fn expect(&self, expected: &Expected) -> Result<(), String> {
+        let counts = self.shared.lock().counts;
+        let (what, wanted, found) = match expected {
+            Expected::Object(wanted) => return self.check(wanted),
+            Expected::Writes(wanted) => ("writes", *wanted, counts.writes - self.written),
+            Expected::Effects(wanted) => ("effects", *wanted, counts.effects),
+        };
+        if wanted == found { Ok(()) } else { Err(format!("expected {wanted} {what}, found {found}")) }
+    }
+
+    /// Lets everything come to rest, and holds that it stays so.
+    fn settle(&mut self, quiet_ms: u64, wrong: &mut Vec<String>) -> Result<(), String> {
+        self.wait(90_000, |_| false)?;
+        self.wait(quiet_ms, |_| false)?;
+        let written = self.shared.lock().counts.writes - self.written;
+        if written > 0 {
+            wrong.push(format!("{written} writes in {} s in which nothing happened", quiet_ms / 1000));
+        }
+        Ok(())
+    }
+
+    fn end(self, counts: Counts, mut wrong: Vec<String>) -> Result<Outcome, String> {
+        let Play { shared, life, .. } = self;
+        drop(life);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+        let rows = runtime.block_on(rows_of(&shared.journal.open()));
+        let mut sim = shared.lock();
+        match rows {
+            Ok(rows) => wrong.extend(sim.verdict(&rows)),
+            Err(why) => wrong.push(why),
+        }
+        let ours = sim.api.objects().filter(|(key, _)| key.starts_with("reeve.dev/"));
+        let end = ours.map(|(key, object)| (key.trim_start_matches("reeve.dev/").to_owned(), shown(object))).collect();
+        Ok(Outcome { tale: sim.tale.lines().to_vec(), counts, end, wrong })
+    }
+}
+
+/// Whether an object shows this, or what it shows instead.
+fn shows(sim: &Sim, wanted: &Wanted) -> Result<(), String> {
+    let Named { word, namespace, name } = &wanted.object;
+    let (_, group, _, plural) = objects::KINDS.iter().find(|(known, ..)| known == word).ok_or("no such kind")?;
+    let found = sim.api.object(group, plural, namespace, name);
+    let Some(object) = found else {
+        return if wanted.absent { Ok(()) } else { Err(format!("{word}/{name} is not there")) };
+    };
+    let phase = object["status"]["phase"].as_str();
+    let fits = |wanted: &Option<String>, found: Option<&str>| wanted.is_none() || wanted.as_deref() == found;
+    if !wanted.absent && fits(&wanted.phase, phase) && fits(&wanted.reason, objects::reason(object)) {
+        return Ok(());
+    }
+    Err(format!("{word}/{name} shows {:?}", shown(object)))
+}

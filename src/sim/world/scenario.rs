@@ -1,0 +1,243 @@
+//! A world as a text: what people do, what goes wrong, and what must come of it.
+//!
+//! One step a line; what is indented under a line belongs to it. `#` begins a comment.
+//!
+//! ```text
+//! model                                 # answers by lane: a run's task, or its role in lower case
+//!   coder:
+//!   - toolCalls: [{name: finish, arguments: {summary: Done.}}]
+//! run r1                                # a coder's AgentRun; what is indented goes into its spec
+//! goal g1                               # a Goal, likewise
+//! apply                                 # objects, as `kubectl apply -f -` takes them
+//!   apiVersion: reeve.dev/v1alpha1
+//!   ...
+//! until run/r1 Succeeded within 5m      # or reason=Completed, or absent
+//! tick 30s
+//! patch run/r1 {"spec": {"suspended": true}}
+//! delete run/r1
+//! approve approval/r1-s1c0 as bob       # deny ...
+//! evict run/r1                          # its Pod's node goes away
+//! crash                                 # now
+//! crash after write 3                   # before, in (done, but the answer is lost), after; write, append, effect
+//! cache lag 2
+//! watch event 7 twice                   # dropped, cut
+//! expect run/r1 Suspended reason=BudgetExhausted
+//! expect writes 0                       # since the last `tick` or `until` began
+//! expect effects 3
+//! ```
+
+use reeve_gateway::Recorded;
+use serde_json::{Value, json};
+
+use super::faults::{Crash, Phase, Point, WatchFault};
+
+/// A scenario, parsed.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// Where it stands, from 1.
+    pub(crate) line: usize,
+    pub(crate) verb: Verb,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Verb {
+    Model(String),
+    Apply(Vec<Value>),
+    Until { wanted: Wanted, within_ms: u64 },
+    Expect(Expected),
+    Tick(u64),
+    Patch(Named, Value),
+    Delete(Named),
+    Vote { approval: Named, who: String, verdict: &'static str },
+    Evict(Named),
+    CrashNow,
+    Crash(Crash),
+    Lag(u64),
+    Watch(u64, WatchFault),
+}
+
+/// An object: `run/r1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) word: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// What an object must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) object: Named,
+    pub(crate) phase: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) absent: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Object(Wanted),
+    Writes(u64),
+    Effects(u64),
+}
+
+/// Why a text is no scenario.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}:{line}: {why}")]
+pub struct ScenarioError {
+    name: String,
+    line: usize,
+    why: String,
+}
+
+/// Namespace of the objects of a scenario.
+pub(crate) const NAMESPACE: &str = "team";
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with the line, and what was expected there.
+    pub fn parse(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
+        let mut steps = Vec::new();
+        let mut lines = text.lines().enumerate().peekable();
+        while let Some((at, line)) = lines.next() {
+            let head = line.split(" #").next().unwrap_or_default().trim_end();
+            if head.is_empty() || head.starts_with('#') {
+                continue;
+            }
+            let mut block = String::new();
+            while let Some((_, inner)) = lines.next_if(|(_, next)| next.starts_with("  ") || next.is_empty()) {
+                block += inner.strip_prefix("  ").unwrap_or(inner);
+                block.push('\n');
+            }
+            let verb = verb(head, &block).map_err(|why| ScenarioError { name: name.to_owned(), line: at + 1, why })?;
+            steps.push(Step { line: at + 1, verb });
+        }
+        Ok(Scenario { name: name.to_owned(), steps })
+    }
+}
+
+fn verb(head: &str, block: &str) -> Result<Verb, String> {
+    let (first, rest) = head.split_once(' ').unwrap_or((head, ""));
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    match (first, words.as_slice()) {
+        ("model", []) => model(block),
+        ("apply", []) => {
+            let documents: Vec<Value> = serde_saphyr::from_multiple(block).map_err(|error| error.to_string())?;
+            Ok(Verb::Apply(documents))
+        }
+        ("run", [name]) => {
+            let base = json!({ "requestedBy": "alice", "role": "Coder", "objective": "Do it.", "profileRef": { "name": "coder" } });
+            object("AgentRun", name, base, block)
+        }
+        ("goal", [name]) => {
+            let base = json!({ "requestedBy": "alice", "objective": "Reach it.", "profileRef": { "name": "coder" } });
+            object("Goal", name, base, block)
+        }
+        ("until", [wanted @ .., "within", time]) => Ok(Verb::Until { wanted: self::wanted(wanted)?, within_ms: time_ms(time)? }),
+        ("until", wanted) => Ok(Verb::Until { wanted: self::wanted(wanted)?, within_ms: 300_000 }),
+        ("expect", ["writes", n]) => Ok(Verb::Expect(Expected::Writes(number(n)?))),
+        ("expect", ["effects", n]) => Ok(Verb::Expect(Expected::Effects(number(n)?))),
+        ("expect", wanted) => Ok(Verb::Expect(Expected::Object(self::wanted(wanted)?))),
+        ("tick", [time]) => Ok(Verb::Tick(time_ms(time)?)),
+        ("patch", [object, ..]) => {
+            let patch = rest.trim_start().strip_prefix(object).unwrap_or_default();
+            Ok(Verb::Patch(named(object)?, serde_json::from_str(patch).map_err(|error| error.to_string())?))
+        }
+        ("delete", [object]) => Ok(Verb::Delete(named(object)?)),
+        ("approve", [object, "as", who]) => Ok(Verb::Vote { approval: named(object)?, who: (*who).to_owned(), verdict: "Approve" }),
+        ("deny", [object, "as", who]) => Ok(Verb::Vote { approval: named(object)?, who: (*who).to_owned(), verdict: "Deny" }),
+        ("evict", [object]) => Ok(Verb::Evict(named(object)?)),
+        ("crash", []) => Ok(Verb::CrashNow),
+        ("crash", [phase, point, n]) => crash(phase, point, n).map(Verb::Crash),
+        ("cache", ["lag", n]) => Ok(Verb::Lag(number(n)?)),
+        ("watch", ["event", n, "twice"]) => Ok(Verb::Watch(number(n)?, WatchFault::Twice)),
+        ("watch", ["event", n, "dropped"]) => Ok(Verb::Watch(number(n)?, WatchFault::DroppedThenGone)),
+        ("watch", ["event", n, "cut"]) => Ok(Verb::Watch(number(n)?, WatchFault::ThenCut)),
+        _ => Err(format!("expected a step, found {head:?}")),
+    }
+}
+
+fn object(kind: &str, name: &str, mut spec: Value, block: &str) -> Result<Verb, String> {
+    let more: Value = serde_saphyr::from_str(block).map_err(|error| error.to_string())?;
+    if let (Some(spec), Some(more)) = (spec.as_object_mut(), more.as_object()) {
+        spec.extend(more.clone());
+    }
+    Ok(Verb::Apply(vec![json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec })]))
+}
+
+fn model(block: &str) -> Result<Verb, String> {
+    let indented: String = block.lines().map(|line| format!("  {line}\n")).collect();
+    let transcript = format!("version: 1\nmatch: position\nlanes:\n{indented}");
+    Recorded::parse(&transcript).map_err(|error| error.to_string())?;
+    Ok(Verb::Model(transcript))
+}
+
+fn crash(phase: &str, point: &str, number: &str) -> Result<Crash, String> {
+    let phase = Phase::ALL.into_iter().find(|known| known.as_str() == phase).ok_or("expected before, in or after")?;
+    let point = Point::ALL.into_iter().find(|known| known.as_str() == point).ok_or("expected write, append or effect")?;
+    Ok(Crash { point, number: self::number(number)?, phase })
+}
+
+fn named(text: &str) -> Result<Named, String> {
+    let steps: Vec<&str> = text.split('/').collect();
+    let (word, namespace, name) = match steps.as_slice() {
+        [word, name] => (*word, NAMESPACE, *name),
+        [word, namespace, name] => (*word, *namespace, *name),
+        _ => return Err(format!("expected KIND/NAME, found {text:?}")),
+    };
+    if super::objects::path(word, namespace, name).is_none() {
+        return Err(format!("no such kind: {word}"));
+    }
+    Ok(Named { word: word.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+fn wanted(words: &[&str]) -> Result<Wanted, String> {
+    let [object, rest @ ..] = words else { return Err("expected KIND/NAME and what it shows".to_owned()) };
+    let mut wanted = Wanted { object: named(object)?, phase: None, reason: None, absent: false };
+    for word in rest {
+        match word.strip_prefix("reason=") {
+            Some(reason) => wanted.reason = Some(reason.to_owned()),
+            None if *word == "absent" => wanted.absent = true,
+            None => wanted.phase = Some((*word).to_owned()),
+        }
+    }
+    Ok(wanted)
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a number, found {text:?}"))
+}
+
+fn time_ms(text: &str) -> Result<u64, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let parsed = units.iter().find_map(|(unit, ms)| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * ms));
+    parsed.ok_or_else(|| format!("expected a time like 30s, found {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_named_with_its_line() {
+        for (text, line, why) in [
+            ("tick 5s\njump", 2, "expected a step"),
+            ("crash during write 3", 1, "expected before, in or after"),
+            ("\nexpect cat/tom Alive", 2, "no such kind: cat"),
+            ("tick soon", 1, "expected a time"),
+            ("model\n  coder:\n  - nonsense: 1", 1, "nonsense"),
+        ] {
+            let error = Scenario::parse("x", text).map(|_| ()).map_err(|error| error.to_string());
+            assert!(error.clone().is_err_and(|error| error.starts_with(&format!("x:{line}:")) && error.contains(why)), "{text}: {error:?}");
+        }
+    }
+}
