@@ -2,4 +2,5 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=journal/sqlite/migrations");
+    println!("cargo:rerun-if-changed=journal/postgres/migrations");
 }

@@ -96,6 +96,14 @@ pub enum StoreError {
         /// How it can be told.
         why: String,
     },
+    /// A database that would lose what it is given, or whose role may not do what is needed.
+    #[error("{place} cannot hold a journal: {why}")]
+    Unfit {
+        /// The URL without its password.
+        place: String,
+        /// What is in the way, and what to do.
+        why: String,
+    },
     /// Cannot be written, or not be reached at all.
     #[error("{} cannot be used: {why}", path.display())]
     Unusable {
@@ -112,7 +120,7 @@ pub enum StoreError {
         /// What the lock file says about it.
         holder: String,
     },
-    /// SQLite finds the file damaged.
+    /// The database finds itself damaged.
     #[error("the database is damaged: {why}. Keep the file, and restore from an export that verifies")]
     Damaged {
         /// What it says.
@@ -154,6 +162,7 @@ impl StoreError {
             | StoreError::NewerSchema { .. }
             | StoreError::NetworkFileSystem { .. }
             | StoreError::NotAJournal { .. }
+            | StoreError::Unfit { .. }
             | StoreError::Unusable { .. }
             | StoreError::Damaged { .. }
             | StoreError::BadRow { .. }
@@ -170,6 +179,20 @@ impl StoreError {
         match code.map(|code| code & 0xff) {
             Some(SQLITE_CONSTRAINT | SQLITE_ERROR) => StoreError::Refused { why },
             Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Damaged { why },
+            Some(_) | None => StoreError::Unavailable { doing, why },
+        }
+    }
+
+    /// What this database error means while `doing` something.
+    pub(crate) fn of_postgres(doing: &'static str, error: &sqlx::Error) -> StoreError {
+        let why = error.to_string();
+        let code = error.as_database_error().and_then(|error| error.code());
+        // The first two say which class: https://www.postgresql.org/docs/15/errcodes-appendix.html
+        match code.as_deref().and_then(|code| code.get(..2)) {
+            // Data, constraints, privileges and statements that do not fit; what a trigger raises.
+            Some("22" | "23" | "42" | "P0") => StoreError::Refused { why },
+            // Data or an index corrupted.
+            Some("XX") if code.as_deref() != Some("XX000") => StoreError::Damaged { why },
             Some(_) | None => StoreError::Unavailable { doing, why },
         }
     }

@@ -1,4 +1,4 @@
-//! What Reeve remembers: the journal and the budgets on SQLite, and the artifacts by digest. Durable when a call returns.
+//! What Reeve remembers: the journal and the budgets on SQLite or PostgreSQL, and the artifacts by digest. Durable when a call returns.
 //!
 //! Architecture invariant: rows are only ever appended, by one writer. The triggers of each database's `migrations/` refuse the rest.
 //! (`tests/store/schema.rs` tries each refusal by raw SQL.)
@@ -20,4 +20,6 @@ mod journal;
 
 pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
 pub use error::{BudgetError, StoreError, VerifyError};
-pub use journal::{FoundRun, Gate, Journal, Lost, MemoryDatabase, OpenReservation, StreamBrief, verify_export};
+pub use journal::{
+    DatabaseUrl, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, OpenReservation, Place, StreamBrief, verify_export,
+};

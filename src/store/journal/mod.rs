@@ -7,6 +7,8 @@ mod columns;
 mod judge;
 mod ledger;
 mod memory;
+mod place;
+mod postgres;
 mod read;
 mod request;
 mod sql;
@@ -20,12 +22,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
 use memory::Memory;
+use postgres::Postgres;
 use request::Request;
 use sqlite::Sqlite;
 use writer::Order;
 
 pub use check::verify_export;
 pub use memory::{Gate, Lost, MemoryDatabase};
+pub use place::{DatabaseUrl, InvalidPlace, Place};
 pub use read::{FoundRun, OpenReservation, StreamBrief};
 
 /// Asks whichever database it is.
@@ -34,6 +38,7 @@ macro_rules! on_each {
         use $crate::journal::read::Reads as _;
         match &$journal.backing {
             $crate::journal::Backing::Sqlite($database) => $answer.await,
+            $crate::journal::Backing::Postgres($database) => $answer.await,
             $crate::journal::Backing::Memory($database) => $answer.await,
         }
     }};
@@ -54,6 +59,7 @@ pub struct Journal {
 #[derive(Clone, Debug)]
 enum Backing {
     Sqlite(Sqlite),
+    Postgres(Postgres),
     Memory(Memory),
 }
 
@@ -82,6 +88,41 @@ impl Journal {
     /// [`StoreError::Unusable`], [`StoreError::NotAJournal`], [`StoreError::NewerSchema`], [`StoreError::Unavailable`].
     pub async fn open_read_only(path: &Path) -> Result<Journal, StoreError> {
         Ok(Journal { backing: Backing::Sqlite(sqlite::open_read_only(path).await?), writer: None })
+    }
+
+    /// As [`Journal::open`], wherever it lies. A PostgreSQL database may be open in more than one process at a time: what they append is
+    /// one chain, and an epoch lower than the last is refused.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]; also [`StoreError::Unfit`], where a database loses what it is given, or its role may not do what is needed.
+    pub async fn open_at(place: &Place) -> Result<Journal, StoreError> {
+        match place {
+            Place::File(path) => Journal::open(path).await,
+            Place::Postgres(url) => {
+                let (writer, reads) = postgres::open(url).await?;
+                Ok(Journal::writing(writer, Backing::Postgres(reads)))
+            }
+        }
+    }
+
+    /// As [`Journal::open_read_only`], wherever it lies.
+    ///
+    /// # Errors
+    /// As [`Journal::open_read_only`].
+    pub async fn open_read_only_at(place: &Place) -> Result<Journal, StoreError> {
+        match place {
+            Place::File(path) => Journal::open_read_only(path).await,
+            Place::Postgres(url) => Ok(Journal { backing: Backing::Postgres(postgres::open_read_only(url).await?), writer: None }),
+        }
+    }
+
+    /// Brings a PostgreSQL database to this binary's schema, as the role that owns its tables or is to own them, and gives the role
+    /// `writer` what an operator needs: to insert and select, and to update the sums of budgets. Answers the version. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`], [`StoreError::NotAJournal`], [`StoreError::NewerSchema`]: nothing was changed. [`StoreError::Unavailable`].
+    pub async fn migrate(url: &DatabaseUrl, writer: Option<&str>) -> Result<i64, StoreError> {
+        postgres::migrate_for(url, writer).await
     }
 
     /// An empty journal in memory, gone with its last handle: for a simulation. It needs no runtime, starts no thread, and every call is done

@@ -4,13 +4,13 @@
 //! disk rests on `synchronous = FULL`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reeve_core::journal::{Epoch, Head, Seq, Stream};
-use reeve_store::Journal;
+use reeve_store::{Journal, Place};
 
+use crate::home::Home;
 use crate::{given, reservers};
 
 const TEAM: &str = "team/daily";
@@ -22,22 +22,40 @@ const KILLS_AFTER: [usize; 14] = [0, 0, 0, 1, 1, 2, 3, 5, 8, 0, 13, 1, 21, 34];
 const WRITERS: usize = 4;
 
 #[test]
-fn no_acknowledged_row_is_lost_when_the_writer_is_killed() {
-    let directory = given::directory();
-    let path = given::path_in(&directory);
+fn no_acknowledged_row_of_a_file_is_lost_when_the_writer_is_killed() {
+    kill_again_and_again(&made(Home::sqlite));
+}
+
+/// The server lives on: what a dead writer had not committed is rolled back, and what it had is there.
+#[test]
+fn no_acknowledged_row_of_postgres_is_lost_when_the_writer_is_killed() {
+    kill_again_and_again(&made(Home::postgres));
+}
+
+#[tokio::main]
+async fn made(home: impl AsyncFnOnce() -> Home) -> Home {
+    home().await
+}
+
+fn kill_again_and_again(home: &Home) {
     let mut acknowledged = Vec::new();
     for (round, kill_after) in KILLS_AFTER.into_iter().enumerate() {
-        acknowledged.extend(killed_writer(&path, kill_after));
-        if round > 0 || path.exists() {
-            check(&path, &acknowledged);
+        acknowledged.extend(killed_writer(&home.place_text(), kill_after));
+        if round > 0 || made_already(home) {
+            check(home, &acknowledged);
         }
     }
     assert!(acknowledged.len() >= KILLS_AFTER.iter().sum());
 }
 
+/// The first writer may have been killed before it made its file.
+fn made_already(home: &Home) -> bool {
+    !matches!(home, Home::Sqlite(_)) || home.path().exists()
+}
+
 /// Starts a writer, kills it after so many acknowledgements, and answers all it gave.
-fn killed_writer(path: &Path, kill_after: usize) -> Vec<(Stream, Head)> {
-    let mut child = given::child("crash::a_child_appends_until_it_is_killed", path).stdout(Stdio::piped()).spawn().unwrap();
+fn killed_writer(place: &str, kill_after: usize) -> Vec<(Stream, Head)> {
+    let mut child = given::child("crash::a_child_appends_until_it_is_killed", place).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = Vec::new();
     while acknowledged.len() < kill_after {
@@ -68,8 +86,8 @@ fn acknowledgement(line: &str) -> Option<(Stream, Head)> {
 }
 
 #[tokio::main]
-async fn check(path: &Path, acknowledged: &[(Stream, Head)]) {
-    let journal = Journal::open(path).await.unwrap();
+async fn check(home: &Home, acknowledged: &[(Stream, Head)]) {
+    let journal = home.open().await;
     journal.verify(acknowledged.iter().cloned()).await.unwrap();
     assert_eq!(reservers::sums(&journal).await, reservers::add_up(&reservers::rows(&journal).await));
     journal.close().await;
@@ -77,14 +95,14 @@ async fn check(path: &Path, acknowledged: &[(Stream, Head)]) {
 
 #[test]
 fn a_child_appends_until_it_is_killed() {
-    if let Some(path) = given::is_child() {
-        append_for_ever(&path);
+    if let Some(place) = given::is_child() {
+        append_for_ever(&place);
     }
 }
 
 #[tokio::main]
-async fn append_for_ever(path: &Path) {
-    let journal = Journal::open(path).await.unwrap();
+async fn append_for_ever(place: &Place) {
+    let journal = Journal::open_at(place).await.unwrap();
     let operator = Stream::operator();
     let after = journal.head(&operator).await.unwrap().map(|head| head.seq);
     journal.append(Epoch(1), &operator, after, vec![given::limited(TEAM, Some(1 << 40))]).await.unwrap();

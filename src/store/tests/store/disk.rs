@@ -1,10 +1,8 @@
 //! A disk that takes no more.
 
-use std::path::Path;
-
 use reeve_core::class::Class;
 use reeve_core::journal::{Epoch, Stream};
-use reeve_store::Journal;
+use reeve_store::{Journal, Place};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::given;
@@ -12,15 +10,16 @@ use crate::given;
 #[test]
 fn a_write_that_the_system_refuses_leaves_nothing_and_works_again_after() {
     let directory = given::directory();
-    let child = given::child("disk::a_child_writes_past_its_file_size_limit", &given::path_in(&directory)).output().unwrap();
+    let child =
+        given::child("disk::a_child_writes_past_its_file_size_limit", given::path_in(&directory).to_str().unwrap()).output().unwrap();
     assert!(child.status.success(), "{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     assert!(String::from_utf8_lossy(&child.stdout).contains("refused and recovered"));
 }
 
 #[test]
 fn a_child_writes_past_its_file_size_limit() {
-    if let Some(path) = given::is_child() {
-        write_past_the_limit(&path);
+    if let Some(place) = given::is_child() {
+        write_past_the_limit(&place);
     }
 }
 
@@ -29,8 +28,8 @@ fn limit_files_to(bytes: Option<u64>) {
 }
 
 #[tokio::main]
-async fn write_past_the_limit(path: &Path) {
-    let journal = Journal::open(path).await.unwrap();
+async fn write_past_the_limit(place: &Place) {
+    let journal = Journal::open_at(place).await.unwrap();
     let a = Stream::run("a");
     let drafts = || vec![given::thought(&"x".repeat(100_000)), given::thought("y")];
     limit_files_to(Some(1_000_000));
@@ -55,7 +54,7 @@ async fn write_past_the_limit(path: &Path) {
     journal.append(Epoch(1), &a, after, drafts()).await.unwrap();
     assert_eq!(journal.verify([]).await.unwrap().rows, rows + 2);
     journal.close().await;
-    let journal = Journal::open(path).await.unwrap();
+    let journal = Journal::open_at(place).await.unwrap();
     assert_eq!(journal.verify([]).await.unwrap().rows, rows + 2);
     println!("refused and recovered");
 }

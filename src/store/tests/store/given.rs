@@ -11,6 +11,7 @@ use reeve_core::journal::{
     RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
 use reeve_core::tool::{Role, wire};
+use reeve_store::Place;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
@@ -119,18 +120,18 @@ pub(crate) async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
 }
 
-/// This test binary again, as a child that runs one test and finds the path in its environment.
-pub(crate) fn child(test: &str, path: &Path) -> Command {
+/// This test binary again, as a child that runs one test and finds the place in its environment.
+pub(crate) fn child(test: &str, place: &str) -> Command {
     let mut command = Command::new("sh");
     // A write past the file size limit is to fail, not to kill.
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, path);
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, place);
     command
 }
 
-/// The path, when this process is such a child.
-pub(crate) fn is_child() -> Option<PathBuf> {
-    std::env::var_os(CHILD).map(PathBuf::from)
+/// The place, when this process is such a child.
+pub(crate) fn is_child() -> Option<Place> {
+    std::env::var(CHILD).ok().map(|place| place.parse().unwrap())
 }
 
 const CHILD: &str = "REEVE_STORE_TEST_CHILD";

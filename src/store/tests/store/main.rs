@@ -12,5 +12,7 @@ mod given;
 mod home;
 mod memory;
 mod open;
+mod postgres;
 mod reservers;
 mod schema;
+mod server;

@@ -158,21 +158,32 @@ async fn open_tokens(journal: &Journal) -> u64 {
     held
 }
 
-// Each case is some hundred durable commits.
-fn cases() -> ProptestConfig {
-    ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() }
+/// Each case is some hundred durable commits.
+fn some(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 mod whatever_twenty_reservers_do_no_budget_is_overdrawn_and_its_sums_are_its_rows {
     use super::*;
 
     proptest! {
-        #![proptest_config(cases())]
+        #![proptest_config(some(12))]
         #[test]
         fn on_sqlite(limits in [0..600_u64, 0..600_u64], acts in vec(vec(act(), 1..6), RESERVERS)) {
             all_at_once(Home::sqlite, limits, acts);
         }
+    }
 
+    proptest! {
+        #![proptest_config(some(6))]
+        #[test]
+        fn on_postgres(limits in [0..600_u64, 0..600_u64], acts in vec(vec(act(), 1..6), RESERVERS)) {
+            all_at_once(Home::postgres, limits, acts);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(some(48))]
         #[test]
         fn in_memory(limits in [0..600_u64, 0..600_u64], acts in vec(vec(act(), 1..6), RESERVERS)) {
             all_at_once(Home::memory, limits, acts);

@@ -1,0 +1,139 @@
+//! A PostgreSQL of this test's own: one server for all tests of the process, reached by a socket in a folder of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use reeve_store::{Journal, Place};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+/// Where Debian puts it.
+const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+
+/// Makes and starts a server in folder $1 by programs in $2, says `ready`, and ends it when its standard input does: that is, when the test
+/// process ends, however it does.
+const SUPERVISOR: &str = r#"
+set -eu
+trap '' INT TERM HUP
+folder=$1 programs=$2
+fail() { cat "$1" >&2 || true; rm -rf "$folder"; exit 1; }
+# PostgreSQL refuses to run as root.
+if [ "$(id -u)" = 0 ]; then
+  chown nobody: "$folder"
+  as() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
+else
+  as() { "$@"; }
+fi
+cd "$folder"
+as "$programs/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 ||
+  fail "$folder/initdb.log"
+printf 'local all guarded scram-sha-256\nlocal all all trust\n' >"$folder/data/pg_hba.conf"
+as "$programs/pg_ctl" --pgdata="$folder/data" --log="$folder/server.log" --wait --timeout=120 --silent start -o \
+  "-k $folder -c listen_addresses= -c max_connections=300 -c shared_buffers=32MB -c autovacuum=off" </dev/null >/dev/null 2>&1 ||
+  fail "$folder/server.log"
+echo ready
+cat >/dev/null
+as "$programs/pg_ctl" --pgdata="$folder/data" --mode=immediate --wait --silent stop </dev/null >/dev/null 2>&1 || true
+rm -rf "$folder"
+"#;
+
+static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+
+struct Server {
+    folder: PathBuf,
+    /// Closed when this process ends: what the supervisor waits for.
+    _alive: ChildStdin,
+    _supervisor: Child,
+}
+
+impl Server {
+    fn start() -> Server {
+        assert!(
+            Path::new(PROGRAMS).join("postgres").exists(),
+            "PostgreSQL 15 is not in {PROGRAMS}: install Debian's postgresql-15, as ./hack/test does"
+        );
+        let folder = tempfile::Builder::new().prefix("reeve-postgres-").tempdir().unwrap().keep();
+        let mut supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR, "supervisor"])
+            .arg(&folder)
+            .arg(PROGRAMS)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(supervisor.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "ready\n", "PostgreSQL did not start: what it says is above");
+        Server { folder, _alive: supervisor.stdin.take().unwrap(), _supervisor: supervisor }
+    }
+}
+
+/// A schema of one test: tables of one journal, owned by `journal_owner`, written by `journal_writer`.
+pub(crate) struct Schema(String);
+
+impl Schema {
+    /// A schema that is empty.
+    pub(crate) async fn empty() -> Schema {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("home_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        roles().await;
+        let schema = Schema(name);
+        superuser(&format!("CREATE SCHEMA {} AUTHORIZATION journal_owner", schema.0)).await;
+        schema
+    }
+
+    /// One with a journal, without rows.
+    pub(crate) async fn migrated() -> Schema {
+        let schema = Schema::empty().await;
+        let Place::Postgres(owner) = schema.place("journal_owner") else { panic!("a URL of PostgreSQL was expected") };
+        Journal::migrate(&owner, Some("journal_writer")).await.unwrap();
+        schema
+    }
+
+    /// The journal, as this role reaches it.
+    pub(crate) fn place(&self, role: &str) -> Place {
+        self.url(role).parse().unwrap()
+    }
+
+    pub(crate) fn url(&self, role: &str) -> String {
+        let socket = SERVER.folder.to_str().unwrap().replace('/', "%2F");
+        format!("postgres://{role}@{socket}/postgres?options=-csearch_path%3D{}", self.0)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) async fn raw(&self, role: &str) -> PgConnection {
+        PgConnection::connect(&self.url(role)).await.unwrap()
+    }
+
+    /// Runs SQL past the store, as this role.
+    pub(crate) async fn sql(&self, role: &str, statements: &str) -> Result<(), sqlx::Error> {
+        let mut connection = self.raw(role).await;
+        let done = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await;
+        connection.close().await.unwrap();
+        done.map(drop)
+    }
+}
+
+/// Where the server listens.
+pub(crate) fn socket() -> PathBuf {
+    SERVER.folder.join(".s.PGSQL.5432")
+}
+
+/// Runs SQL as who may do anything.
+pub(crate) async fn superuser(statements: &str) {
+    let mut connection = PgConnection::connect(&Schema("public".to_owned()).url("postgres")).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn roles() {
+    static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    let roles = "CREATE ROLE journal_owner LOGIN; CREATE ROLE journal_writer LOGIN; CREATE ROLE guarded LOGIN PASSWORD 'right';
+        CREATE ROLE stranger LOGIN;";
+    ONCE.get_or_init(async || superuser(roles).await).await;
+}
