@@ -48,6 +48,25 @@ async fn a_value_that_does_not_exist_is_refused() {
     }
 }
 
+/// A SQLite file has one writer, on a local disk; artifacts must be within reach of whoever leads.
+#[tokio::test]
+async fn more_than_one_replica_needs_postgres_and_a_volume_that_all_of_them_reach() {
+    let (two, url) = ("operator.replicas=2", "database.secretName=journal");
+    let (many, own) = ("persistence.pvc.accessModes={ReadWriteMany}", "persistence.type=emptyDir");
+    for values in [vec![two], vec![two, many], vec![two, url], vec![two, url, own], vec![many], vec!["operator.replicas=0"]] {
+        let values = values.join(",");
+        let output = helm(&["template", "reeve", chart().to_str().unwrap(), "--set", &values]).await;
+        assert!(!output.status.success(), "--set {values} was taken");
+    }
+    let objects = rendered(&["--set", &[two, url, many].join(",")]).await;
+    let spec = &of_kind(&objects, "Deployment").next().unwrap()["spec"];
+    assert_eq!((&spec["replicas"], &spec["strategy"]["type"]), (&2.into(), &"RollingUpdate".into()));
+    let operator = &spec["template"]["spec"]["containers"][0];
+    let database = operator["env"].as_array().unwrap().iter().find(|variable| variable["name"] == "REEVE_DATABASE").unwrap();
+    assert_eq!(database["valueFrom"], json!({"secretKeyRef": {"name": "journal", "key": "url"}}));
+    assert!(operator["args"].as_array().unwrap().contains(&"--replicas=2".into()));
+}
+
 #[tokio::test]
 async fn mutating_policies_come_only_where_the_server_has_them() {
     let with = ["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];

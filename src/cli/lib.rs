@@ -13,6 +13,7 @@ mod backtest;
 mod cluster;
 mod completion;
 mod crds;
+mod database;
 mod exit;
 mod generate;
 mod govern;

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use reeve_operator::{Config, LoopbackAddress};
+use reeve_store::Place;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::cluster::install_crypto;
+use crate::database::DatabaseArgument;
 use crate::exit::Failure;
 
 /// Threads that drive the loops. Reconciling waits far more than it computes, and each thread costs memory that an idle operator pays for.
@@ -31,6 +33,13 @@ pub(crate) struct Operator {
     /// Directory of the journal and the artifacts: a local disk that outlives the process
     #[arg(long, env = "REEVE_DATA_DIR", value_name = "DIR", default_value = "/var/lib/reeve")]
     data_dir: PathBuf,
+    /// The journal: a SQLite file on a local disk, or a postgres:// URL, which belongs into the variable and not on the command line.
+    /// Default: journal.db in the directory
+    #[arg(long, env = crate::database::VARIABLE, hide_env_values = true, value_name = "FILE|URL")]
+    database: Option<DatabaseArgument>,
+    /// Operators that run at the same time, one of which leads. More than one need a PostgreSQL journal
+    #[arg(long, env = "REEVE_REPLICAS", value_name = "N", default_value = "1")]
+    replicas: NonZeroUsize,
     /// Name of the Lease
     #[arg(long, env = "REEVE_LEASE_NAME", value_name = "NAME", default_value = "reeve")]
     lease_name: String,
@@ -106,12 +115,13 @@ impl Operator {
         // First of all: the first TLS connection would panic without.
         install_crypto();
         self.start_log()?;
+        let config = self.config()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::unusable(format!("starting the runtime: {error}")))?;
         runtime.block_on(async {
             let stop = CancellationToken::new();
             tokio::spawn(cancel_when_asked(stop.clone())?);
-            Box::pin(reeve_operator::run(self.config(), stop)).await.map_err(Failure::no)
+            Box::pin(reeve_operator::run(config, stop)).await.map_err(Failure::no)
         })
     }
 
@@ -125,12 +135,18 @@ impl Operator {
         Ok(())
     }
 
-    fn config(self) -> Config {
-        Config {
+    fn config(self) -> Result<Config, Failure> {
+        let journal = match self.database {
+            Some(given) => given.place()?,
+            None => Place::File(self.data_dir.join("journal.db")),
+        };
+        Ok(Config {
             namespace: self.namespace,
             // An empty variable is one empty name; it means none.
             watch_namespaces: self.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
             data_dir: self.data_dir,
+            journal,
+            replicas: self.replicas.get(),
             lease_name: self.lease_name,
             identity: self.identity,
             sandbox_installer_image: self.sandbox_installer_image,
@@ -142,7 +158,7 @@ impl Operator {
             decision_policy: self.decision_policy,
             decision_binding: self.decision_binding,
             max_concurrent_runs: self.max_concurrent_runs.get(),
-        }
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use reeve_store::Place;
+
 /// Port of the read API in the operator's Pod, which `kubectl reeve` forwards to.
 pub const READ_API_PORT: u16 = 8081;
 
@@ -15,8 +17,12 @@ pub struct Config {
     pub namespace: String,
     /// Namespaces to work in. None means all.
     pub watch_namespaces: Vec<String>,
-    /// Directory of the journal (`journal.db`) and the artifacts, on a local disk.
+    /// Directory of the artifacts.
     pub data_dir: PathBuf,
+    /// Where the journal lies. It shows itself without its password.
+    pub journal: Place,
+    /// Operators that run at the same time, at least 1. More than one need a journal that is no file.
+    pub replicas: usize,
     /// Name of the Lease.
     pub lease_name: String,
     /// Who holds the Lease: the Pod's UID, never the same for two processes.
@@ -39,6 +45,27 @@ pub struct Config {
     pub decision_policy: String,
     /// Name of its binding.
     pub decision_binding: String,
+}
+
+impl Config {
+    /// Refuses what can only do harm.
+    ///
+    /// # Errors
+    /// What was expected, what was found, and what to do.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.max_concurrent_runs == 0 {
+            return Err("expected --max-concurrent-runs to be at least 1, found 0".to_owned());
+        }
+        match &self.journal {
+            Place::File(path) if self.replicas > 1 => Err(format!(
+                "expected one replica with the journal in the SQLite file {}, found {}: a file has one writer, and each replica would make \
+                 its own. Give --database a postgres:// URL, or run one replica",
+                path.display(),
+                self.replicas
+            )),
+            Place::File(_) | Place::Postgres(_) => Ok(()),
+        }
+    }
 }
 
 /// An address that nothing but its own host, or its own Pod, can reach.
@@ -89,6 +116,33 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+
+    #[test]
+    fn a_file_serves_one_replica_and_postgres_more() {
+        let config = |journal: &str, replicas| Config {
+            namespace: "reeve".to_owned(),
+            watch_namespaces: Vec::new(),
+            data_dir: PathBuf::from("/data"),
+            journal: journal.parse().unwrap(),
+            replicas,
+            lease_name: "reeve".to_owned(),
+            identity: "me".to_owned(),
+            sandbox_installer_image: "reeve".to_owned(),
+            sandbox_pull_policy: "Never".to_owned(),
+            http_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            read_api_address: LoopbackAddress::default(),
+            max_concurrent_runs: 1,
+            approval_policy: String::new(),
+            approval_binding: String::new(),
+            decision_policy: String::new(),
+            decision_binding: String::new(),
+        };
+        assert_eq!(config("/data/journal.db", 1).check(), Ok(()));
+        assert_eq!(config("postgres://reeve:hunter2@db/journal", 3).check(), Ok(()));
+        let refused = config("/data/journal.db", 2).check().unwrap_err();
+        assert!(refused.contains("expected one replica") && refused.contains("postgres://"), "{refused}");
+        assert!(!format!("{:?}", config("postgres://reeve:hunter2@db/journal", 3)).contains("hunter2"));
+    }
 
     #[test]
     fn the_read_api_listens_on_loopback_or_not_at_all() {

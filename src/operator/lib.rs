@@ -60,11 +60,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// [`Error::Config`], [`Error::Store`] and [`Error::Lease`] at start, where going on could only do harm; [`Error::Fenced`] when another
 /// operator took over, so that the process ends with an exit code that is not 0 and is started anew.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
-    if config.max_concurrent_runs == 0 {
-        return Err(Error::Config("expected --max-concurrent-runs to be at least 1, found 0".to_owned()));
-    }
+    config.check().map_err(Error::Config)?;
     telemetry::check().map_err(|error| Error::bug(error.to_string()))?;
-    let journal = Journal::open(&config.data_dir.join("journal.db")).await?;
+    let journal = Journal::open_at(&config.journal).await?;
     let artifacts = Artifacts::open(&config.data_dir.join("artifacts")).await?;
     let readiness = Readiness::new("waits for the Lease");
     let cannot = |address| move |error| Error::Config(format!("cannot serve on {address}: {error}"));
@@ -73,6 +71,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let read_api = web::serve_read_api(config.read_api_address, journal.clone(), artifacts.clone(), stop.clone());
     let read_api = read_api.await.map_err(cannot(config.read_api_address.get()))?;
     let client = cluster::connect().await.map_err(|error| Error::Config(format!("no way to the API server: {error}")))?;
+    if config.replicas > 1 {
+        // One that stands by does its work: it takes over. A rollout does not wait for it to lead.
+        readiness.ready();
+    }
     let lease = LeaseConfig::new(&config.namespace, &config.lease_name, &config.identity);
     let floor = journal.highest_epoch().await?;
     let held = tokio::select! {
@@ -80,6 +82,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
         held = acquire(client.clone(), lease, floor) => held?,
         () = stop.cancelled() => return Ok(()),
     };
+    readiness.not_ready("takes up what the journal holds");
     let lost = held.lost();
     // Ends all work: when the process is asked to stop, when the Lease is lost, when a write is fenced.
     let work = stop.child_token();

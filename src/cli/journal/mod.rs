@@ -1,6 +1,7 @@
 //! `reeve journal`: what convinces someone who trusts neither the database nor the operator.
 
 mod anchor;
+mod migrate;
 mod replay;
 mod rows;
 mod show;
@@ -10,10 +11,12 @@ mod what_if;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use reeve_store::{Journal, StoreError};
+use reeve_store::{Journal, Place, StoreError};
 use tokio::io::{AsyncBufRead, BufReader};
 
+use crate::database::DatabaseArgument;
 use crate::exit::Failure;
+use migrate::Migrate;
 use replay::ReplayRuns;
 use show::Show;
 use verify::Verify;
@@ -46,6 +49,9 @@ enum JournalVerb {
         #[command(flatten)]
         database: Database,
     },
+    /// Makes the tables of a PostgreSQL database, or brings them up to date, as the role that owns them
+    #[command(after_help = migrate::EXAMPLES)]
+    Migrate(Migrate),
 }
 
 impl JournalCommand {
@@ -57,6 +63,7 @@ impl JournalCommand {
             JournalVerb::Replay(replay) => replay.run().await,
             JournalVerb::WhatIf(what_if) => what_if.run().await,
             JournalVerb::Export { database } => export(&database).await,
+            JournalVerb::Migrate(migrate) => migrate.run().await,
         }
     }
 }
@@ -64,9 +71,10 @@ impl JournalCommand {
 /// Where the database is.
 #[derive(Args, Debug)]
 pub(crate) struct Database {
-    /// The database; it may be in use
-    #[arg(long, value_name = "FILE")]
-    database: Option<PathBuf>,
+    /// The database, a SQLite file or a postgres:// URL; it may be in use. REEVE_DATABASE says it too, and keeps a password off the
+    /// command line
+    #[arg(long, value_name = "FILE|URL")]
+    database: Option<DatabaseArgument>,
     /// The directory that the database `journal.db` is in
     #[arg(long, env = "REEVE_DATA_DIR", value_name = "DIR", default_value = "/var/lib/reeve")]
     data_dir: PathBuf,
@@ -74,8 +82,11 @@ pub(crate) struct Database {
 
 impl Database {
     async fn open(&self) -> Result<Journal, Failure> {
-        let path = self.database.clone().unwrap_or_else(|| self.data_dir.join("journal.db"));
-        Journal::open_read_only(&path).await.map_err(of_store)
+        let place = match self.database.clone().or_else(DatabaseArgument::of_environment) {
+            Some(given) => given.place()?,
+            None => Place::File(self.data_dir.join("journal.db")),
+        };
+        Journal::open_read_only_at(&place).await.map_err(of_store)
     }
 }
 

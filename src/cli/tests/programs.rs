@@ -183,3 +183,34 @@ fn the_sandbox_can_copy_the_program_into_itself() {
     let version = Command::new(&copy).arg("--version").output().unwrap();
     assert!(stdout(&version).starts_with("reeve "), "{}", stderr(&version));
 }
+
+#[test]
+fn the_password_of_a_database_is_in_no_output() {
+    let url = "postgres://reeve:hunter2@127.0.0.1:1/journal";
+    let with = |arguments: &[&str], url: &str| {
+        Command::new(env!("CARGO_BIN_EXE_reeve"))
+            .args(arguments)
+            .env_clear()
+            .env("REEVE_DATABASE", url)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let outputs = [
+        with(&["operator", "--help"], url),
+        with(&["journal", "verify"], url),
+        with(&["journal", "export"], url),
+        with(&["journal", "migrate", "--writer", "reeve"], url),
+        with(&["journal", "verify"], "postgres://reeve:hunter2@db:port/journal"),
+        reeve(&["journal", "show", "--database", url]),
+        reeve(&["journal", "verify", "--database", "postgres://reeve:hunter2@db/journal?passwd=hunter2"]),
+    ];
+    for output in &outputs {
+        let said = format!("{}{}", stdout(output), stderr(output));
+        assert!(!said.contains("hunter2") && !said.is_empty(), "{said}");
+    }
+    assert_eq!(outputs.iter().map(code).collect::<Vec<i32>>(), [0, 2, 2, 2, 2, 2, 2]);
+    assert!(stderr(&outputs[1]).contains("postgres://reeve@127.0.0.1:1/journal"), "{}", stderr(&outputs[1]));
+    let file = reeve(&["journal", "migrate", "--database", "/var/lib/reeve/journal.db"]);
+    assert!(code(&file) == 2 && stderr(&file).contains("expected a postgres:// URL"), "{}", stderr(&file));
+}
