@@ -7,6 +7,7 @@ use kube::Client;
 use reeve_core::journal::Epoch;
 use reeve_operator::web::Readiness;
 use reeve_operator::{Chance, Config, Leading, LoopbackAddress, Surroundings, lead};
+use reeve_store::Place;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -126,6 +127,8 @@ fn config() -> Config {
         namespace: NAMESPACE.to_owned(),
         watch_namespaces: Vec::new(),
         data_dir: std::path::PathBuf::new(),
+        journal: Place::File(std::path::PathBuf::new()),
+        replicas: 1,
         lease_name: "reeve".to_owned(),
         identity: "operator".to_owned(),
         sandbox_installer_image: "reeve:simulated".to_owned(),
