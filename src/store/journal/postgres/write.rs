@@ -26,7 +26,7 @@ macro_rules! begin {
 }
 
 /// What one transaction may take from end to end. Whether one that took longer was committed is unknown.
-const TRANSACTION: Duration = Duration::from_secs(60);
+const TRANSACTION: Duration = Duration::from_secs(120);
 
 /// What saying goodbye to the server may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -75,13 +75,14 @@ impl Database for Writer {
 
 /// Connects as the writer.
 ///
-/// An operator that stands still inside a transaction holds the lock of all: the server ends it. Plans are made while the tables are empty
+/// An operator that stands still inside a transaction holds the lock of all: the server ends it, after longer than the hashing of a full
+/// group takes on a machine that has little time for it. Plans are made while the tables are empty
 /// and kept, so that none but those along an index may be made.
 pub(super) async fn connect(url: &DatabaseUrl) -> Result<PgConnection, StoreError> {
     let options = super::options(url).options([
-        ("statement_timeout", "30s"),
-        ("lock_timeout", "20s"),
-        ("idle_in_transaction_session_timeout", "10s"),
+        ("statement_timeout", "60s"),
+        ("lock_timeout", "60s"),
+        ("idle_in_transaction_session_timeout", "60s"),
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
     ]);

@@ -49,12 +49,12 @@ async fn the_triggers_refuse_all_but_the_next_row_of_whoever_owns_the_tables_too
     let (home, rows) = five_rows().await;
     let table = || {
         vec![
-            ("gseq is not the next", insert("5", "b", 2, 2, "hash")),
-            ("gseq is not the next", insert("5", "b", 2, 2, "hash") + " ON CONFLICT DO NOTHING"),
+            ("duplicate key", insert("5", "b", 2, 2, "hash")),
+            ("duplicate key", insert("1", "c", 1, 2, &format!("'{}'", reeve_core::Digest::ZERO))),
             ("gseq is not the next", insert("7", "b", 2, 2, "hash")),
-            ("gseq is not the next", insert("NULL::bigint", "b", 2, 2, "hash")),
-            ("gseq is not the next", insert("-1", "b", 2, 2, "hash")),
-            ("seq is not the next", insert("6", "b", 1, 2, "hash")),
+            ("null value", insert("NULL::bigint", "b", 2, 2, "hash")),
+            ("violates check constraint", insert("-1", "b", 2, 2, "hash")),
+            ("duplicate key", insert("6", "b", 1, 2, "hash")),
             ("seq is not the next", insert("6", "b", 3, 2, "hash")),
             ("seq is not the next", insert("6", "c", 2, 2, "hash")),
             ("prev is not the hash", insert("6", "b", 2, 2, "prev")),
@@ -62,9 +62,11 @@ async fn the_triggers_refuse_all_but_the_next_row_of_whoever_owns_the_tables_too
             ("violates check constraint", insert("6", "", 1, 2, "hash")),
             ("invalid input syntax for type json", insert("6", "b", 2, 2, "hash").replace("body", "'no json'")),
             // The trigger looks at the journal, not at what somebody calls by that name.
+            ("gseq is not the next", beside_another(&home)),
+            // Of several rows in one statement each is looked at.
             (
-                "gseq is not the next",
-                "CREATE TEMPORARY TABLE journal AS SELECT * FROM journal WHERE false; ".to_owned() + &into_real(&home),
+                "seq is not the next",
+                insert("6", "b", 2, 2, "hash") + &insert("7", "b", 4, 2, "hash").replace("INSERT INTO journal", " UNION ALL"),
             ),
         ]
     };
@@ -82,15 +84,18 @@ async fn the_triggers_refuse_all_but_the_next_row_of_whoever_owns_the_tables_too
         ("never deleted", "TRUNCATE budget_reservation".to_owned()),
     ];
     refuses(schema(&home), OWNER, owner).await;
+    schema(&home).sql(WRITER, &(insert("5", "b", 2, 2, "hash") + " ON CONFLICT DO NOTHING")).await.unwrap();
     assert_eq!(home.open().await.scan(1, 100).await.unwrap(), rows);
     schema(&home).sql(WRITER, &insert("6", "b", 2, 2, "hash")).await.unwrap();
 }
 
-/// A first row, into the table that the test's schema has.
-fn into_real(home: &Home) -> String {
-    let zero = reeve_core::Digest::ZERO;
-    let name = schema(home).name();
-    format!("INSERT INTO {name}.journal SELECT 1, 'z', 1, time, 2, kind, actor, body, '{zero}', hash FROM {name}.journal WHERE gseq = 5")
+/// Row 9 into the table that the test's schema has, after a row 8 of another table of that name.
+fn beside_another(home: &Home) -> String {
+    let real = format!("{}.journal", schema(home).name());
+    format!(
+        "CREATE TEMPORARY TABLE journal AS SELECT * FROM {real} WHERE gseq = 5; UPDATE pg_temp.journal SET gseq = 8;
+        INSERT INTO {real} SELECT 9, 'b', 2, time, 2, kind, actor, body, hash, hash FROM {real} WHERE gseq = 5"
+    )
 }
 
 #[tokio::test]

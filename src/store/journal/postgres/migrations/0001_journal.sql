@@ -35,40 +35,47 @@ $body$;
 
 CREATE TRIGGER journal_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON journal FOR EACH STATEMENT EXECUTE FUNCTION journal_stays();
 
--- Two who insert at the same time cannot both be next: the primary key lets one of them in.
+-- Looks once at all rows of a statement: a row at a time would cost a group of appends several times its insert. Each new row must have the
+-- row before it, in the journal and in its stream; that no place is taken twice is for the keys. So is that two who insert at the same time
+-- cannot both be next. The plan is made once and kept, so none may be made that grows with the journal.
 DO $do$
 BEGIN
     EXECUTE format($create$
-        CREATE FUNCTION journal_is_next() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+        CREATE FUNCTION journal_is_next() RETURNS trigger LANGUAGE plpgsql
+            SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+        AS $body$
         DECLARE
-            last_gseq bigint;
-            last_hash text;
-            last_epoch bigint;
-            last_seq bigint;
+            problem text;
         BEGIN
-            SELECT gseq, hash, epoch INTO last_gseq, last_hash, last_epoch FROM %1$I.journal ORDER BY gseq DESC LIMIT 1;
-            IF NEW.gseq IS DISTINCT FROM coalesce(last_gseq, 0) + 1 THEN
-                RAISE EXCEPTION 'journal: gseq is not the next one';
+            SELECT CASE
+                    WHEN added.gseq <> 1 AND before.gseq IS NULL THEN 'gseq is not the next one'
+                    WHEN added.prev <> coalesce(before.hash, 'sha256:' || repeat('0', 64)) THEN 'prev is not the hash of the last row'
+                    WHEN added.epoch < before.epoch THEN 'epoch is lower than that of the last row'
+                    ELSE 'seq is not the next one of its stream'
+                END
+                INTO problem
+                FROM added
+                LEFT JOIN %1$I.journal AS before ON before.gseq = added.gseq - 1
+                LEFT JOIN %1$I.journal AS above ON above.stream = added.stream AND above.seq = added.seq - 1
+                WHERE (added.gseq <> 1 AND before.gseq IS NULL)
+                    OR added.prev <> coalesce(before.hash, 'sha256:' || repeat('0', 64))
+                    -- Epochs never fall, so the row before has the highest.
+                    OR added.epoch < before.epoch
+                    OR (added.seq <> 1 AND above.seq IS NULL)
+                    OR above.gseq > added.gseq
+                LIMIT 1;
+            IF FOUND THEN
+                RAISE EXCEPTION 'journal: %%', problem;
             END IF;
-            SELECT seq INTO last_seq FROM %1$I.journal WHERE stream = NEW.stream ORDER BY seq DESC LIMIT 1;
-            IF NEW.seq IS DISTINCT FROM coalesce(last_seq, 0) + 1 THEN
-                RAISE EXCEPTION 'journal: seq is not the next one of its stream';
-            END IF;
-            IF NEW.prev IS DISTINCT FROM coalesce(last_hash, 'sha256:0000000000000000000000000000000000000000000000000000000000000000') THEN
-                RAISE EXCEPTION 'journal: prev is not the hash of the last row';
-            END IF;
-            -- Epochs never fall, so the last row has the highest.
-            IF NEW.epoch < last_epoch THEN
-                RAISE EXCEPTION 'journal: epoch is lower than that of the last row';
-            END IF;
-            RETURN NEW;
+            RETURN NULL;
         END
         $body$
     $create$, current_schema());
 END
 $do$;
 
-CREATE TRIGGER journal_is_next BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION journal_is_next();
+CREATE TRIGGER journal_is_next AFTER INSERT ON journal
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION journal_is_next();
 
 -- What stands in each budget: a projection of the journal's rows of kind budget.*, written in the transactions of those rows. The rows are
 -- the truth; `Journal::check_budgets` adds them up again and compares.
