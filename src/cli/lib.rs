@@ -23,6 +23,7 @@ mod operator;
 mod output;
 mod programs;
 mod read_api;
+mod recorded;
 mod timeline;
 mod tools;
 mod trace;

@@ -120,7 +120,8 @@ impl Trace {
     }
 }
 
-fn parse(text: &[u8]) -> Result<Vec<Row>, String> {
+/// The rows of an answer, one a line.
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<Row>, String> {
     let rows = serde_json::Deserializer::from_slice(text).into_iter::<Row>();
     rows.collect::<Result<_, _>>().map_err(|error| format!("the answer is no journal rows: {error}"))
 }

@@ -18,9 +18,11 @@ use crate::database::DatabaseArgument;
 use crate::exit::Failure;
 use migrate::Migrate;
 use replay::ReplayRuns;
+pub(crate) use replay::Replays;
 use show::Show;
 use verify::Verify;
 use what_if::JudgeAgain;
+pub(crate) use what_if::{Hypothesis, read as read_policy};
 
 /// Verifies, shows and exports the journal.
 #[derive(Args, Debug)]

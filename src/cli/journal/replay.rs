@@ -55,32 +55,53 @@ enum Going {
 impl ReplayRuns {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let texts = self.runs.texts().await?;
-        let mut named = Named::default();
-        let mut going: BTreeMap<Stream, Going> = BTreeMap::new();
-        self.runs
-            .each(texts, |texts, row| {
-                named.see(row);
-                take(&mut going, texts, row)
-            })
-            .await?;
-        let answers: Vec<Answer> = named.in_order().into_iter().filter_map(|(stream, run)| answer(run, stream, &mut going)).collect();
-        self.say(&answers)?;
+        let mut replays = Replays::default();
+        self.runs.each(texts, |texts, row| replays.row(texts, row)).await?;
+        replays.end(self.output)
+    }
+}
+
+/// Runs whose rows go by, interleaved or not.
+#[derive(Default)]
+pub(crate) struct Replays {
+    named: Named,
+    going: BTreeMap<Stream, Going>,
+}
+
+impl Replays {
+    /// The next row of its run.
+    ///
+    /// # Errors
+    /// [`Failure::Unusable`] for a row that cannot be read.
+    pub(crate) fn row(&mut self, texts: &Texts, row: &Row) -> Result<(), Failure> {
+        self.named.see(row);
+        take(&mut self.going, texts, row)
+    }
+
+    /// Says what came out.
+    ///
+    /// # Errors
+    /// [`Failure::No`] where a run diverges.
+    pub(crate) fn end(mut self, output: OutputFormat) -> Result<(), Failure> {
+        let named = std::mem::take(&mut self.named).in_order();
+        let answers: Vec<Answer> = named.into_iter().filter_map(|(stream, run)| answer(run, stream, &mut self.going)).collect();
+        say(&answers, output)?;
         let diverged = answers.iter().filter(|answer| !answer.same).count();
         if diverged == 0 {
             return Ok(());
         }
         Err(Failure::no(format!("{diverged} of {} would not come out the same", output::count(answers.len() as u64, "run"))))
     }
+}
 
-    fn say(&self, answers: &[Answer]) -> Result<(), Failure> {
-        match self.output {
-            OutputFormat::Json | OutputFormat::Yaml => output::value(self.output, &answers),
-            OutputFormat::Table => {
-                let mut table = Table::new(&["RUN", "ROWS", "COMMANDS", "OUTCOMES", "JUDGED", "RESULT", "AFTER THE LAST ROW"]);
-                answers.iter().for_each(|answer| table.row(cells(answer)));
-                output::write(&table.text())?;
-                answers.iter().try_for_each(details)
-            }
+fn say(answers: &[Answer], format: OutputFormat) -> Result<(), Failure> {
+    match format {
+        OutputFormat::Json | OutputFormat::Yaml => output::value(format, &answers),
+        OutputFormat::Table => {
+            let mut table = Table::new(&["RUN", "ROWS", "COMMANDS", "OUTCOMES", "JUDGED", "RESULT", "AFTER THE LAST ROW"]);
+            answers.iter().for_each(|answer| table.row(cells(answer)));
+            output::write(&table.text())?;
+            answers.iter().try_for_each(details)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The rows of one run or of all, and the policy texts that they name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,6 +13,9 @@ use tokio::io::AsyncBufReadExt as _;
 use super::show::{Chosen, PAGE_ROWS};
 use super::{Source, lines, of_store};
 use crate::exit::Failure;
+
+/// As many of a UID as tell runs of one name apart.
+const UID_DIGITS: usize = 8;
 
 /// Which runs, and from where.
 #[derive(Args, Debug)]
@@ -128,9 +131,15 @@ impl Named {
         self.runs.push((row.stream.clone(), name));
     }
 
-    /// Streams and names.
+    /// Streams and names; a name that several runs had comes with the first digits of the UID.
     pub(super) fn in_order(self) -> Vec<(Stream, String)> {
-        self.runs
+        let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+        self.runs.iter().for_each(|(_, name)| *times.entry(name).or_default() += 1);
+        let told = |(stream, name): &(Stream, String)| {
+            let short: String = stream.as_str().chars().take(UID_DIGITS).collect();
+            (stream.clone(), if times.get(name.as_str()) > Some(&1) { format!("{name} ({short})") } else { name.clone() })
+        };
+        self.runs.iter().map(told).collect()
     }
 }
 

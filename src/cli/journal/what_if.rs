@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use reeve_api::{PolicySet, PolicySetSpec};
 use reeve_core::journal::{Row, Stream, Verdict};
-use reeve_core::policy::Instead;
+use reeve_core::policy::{Instead, Texts};
 use reeve_core::run::{Changed, Opinion, Totals, WhatIf};
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   reeve journal what-if --policy stricter.yaml --all
   reeve journal what-if --policy default.cedar --run default/say-hello --file journal.jsonl
-  reeve journal what-if --policy team.yaml --as team-a/team --all -o json
+  reeve journal what-if --policy team.yaml --in-place-of team-a/team --all -o json
 
 The set takes the place of the one of its name that was in force; where there was none, it is added. The others stay in force next to it.
 Without a namespace it is one of the operator's; one of another namespace is judged by for the runs of that namespace only. Each decision
@@ -33,7 +33,7 @@ pub(super) struct JudgeAgain {
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
     /// Which set it stands for: [NAMESPACE/]NAME; default what the file says, and for Cedar the file's own name
-    #[arg(long = "as", value_name = "SET")]
+    #[arg(long = "in-place-of", value_name = "SET")]
     stands_for: Option<String>,
     #[command(flatten)]
     runs: Runs,
@@ -68,26 +68,48 @@ struct Answer {
 
 impl JudgeAgain {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let instead = read(&self.policy, self.stands_for.as_deref())?;
+        let mut hypothesis = Hypothesis::new(read(&self.policy, self.stands_for.as_deref())?);
         let texts = self.runs.texts().await?;
-        let mut named = Named::default();
-        let mut going: BTreeMap<Stream, WhatIf> = BTreeMap::new();
-        let judge = |going: &mut BTreeMap<Stream, WhatIf>, texts: &_, row: &Row| {
-            let run = going.entry(row.stream.clone()).or_insert_with(|| WhatIf::new(row.stream.as_str()));
-            run.row(texts, &instead, row).map_err(|error| Failure::unusable(format!("run {}: {error}", row.stream.as_str())))
-        };
-        self.runs
-            .each(texts, |texts, row| {
-                named.see(row);
-                judge(&mut going, texts, row)
-            })
-            .await?;
+        self.runs.each(texts, |texts, row| hypothesis.row(texts, row)).await?;
+        hypothesis.end(self.output)
+    }
+}
+
+/// Another policy, and the runs that go by.
+pub(crate) struct Hypothesis {
+    instead: Instead,
+    named: Named,
+    going: BTreeMap<Stream, WhatIf>,
+}
+
+impl Hypothesis {
+    /// This set in its place.
+    pub(crate) fn new(instead: Instead) -> Hypothesis {
+        Hypothesis { instead, named: Named::default(), going: BTreeMap::new() }
+    }
+
+    /// The next row of its run.
+    ///
+    /// # Errors
+    /// [`Failure::Unusable`] for a row that cannot be read, or cannot follow.
+    pub(crate) fn row(&mut self, texts: &Texts, row: &Row) -> Result<(), Failure> {
+        self.named.see(row);
+        let run = self.going.entry(row.stream.clone()).or_insert_with(|| WhatIf::new(row.stream.as_str()));
+        run.row(texts, &self.instead, row).map_err(|error| Failure::unusable(format!("run {}: {error}", row.stream.as_str())))
+    }
+
+    /// Says what would change.
+    ///
+    /// # Errors
+    /// [`Failure::No`] where a call would go on that did not.
+    pub(crate) fn end(mut self, output: OutputFormat) -> Result<(), Failure> {
         let of_run = |(stream, run): (Stream, String)| {
-            let totals = going.remove(&stream)?.finish();
+            let totals = self.going.remove(&stream)?.finish();
             Some(OfRun { run, uid: stream.as_str().to_owned(), totals })
         };
-        let answer = Answer::of(instead.digest().to_string(), named.in_order().into_iter().filter_map(of_run).collect());
-        answer.say(self.output)?;
+        let runs = std::mem::take(&mut self.named).in_order().into_iter().filter_map(of_run).collect();
+        let answer = Answer::of(self.instead.digest().to_string(), runs);
+        answer.say(output)?;
         if answer.widened == 0 {
             return Ok(());
         }
@@ -96,7 +118,7 @@ impl JudgeAgain {
 }
 
 /// The set in this file.
-fn read(file: &Path, stands_for: Option<&str>) -> Result<Instead, Failure> {
+pub(crate) fn read(file: &Path, stands_for: Option<&str>) -> Result<Instead, Failure> {
     let text = std::fs::read_to_string(file).map_err(Failure::reading(file.display()))?;
     let unusable = |why: String| Failure::unusable(format!("{}: {why}", file.display()));
     let (namespace, name, spec) = if file.extension().is_some_and(|extension| extension == "cedar") {
@@ -112,7 +134,7 @@ fn read(file: &Path, stands_for: Option<&str>) -> Result<Instead, Failure> {
         None => (namespace, name),
     };
     if name.is_empty() {
-        return Err(unusable("it has no name: say with --as which set it stands for".to_owned()));
+        return Err(unusable("it has no name: say with --in-place-of which set it stands for".to_owned()));
     }
     Instead::of(namespace, name, &spec).map_err(|why| unusable(format!("it would never come into force: {why}")))
 }

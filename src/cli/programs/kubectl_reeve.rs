@@ -10,6 +10,7 @@ use crate::cluster::Connection;
 use crate::completion::Completion;
 use crate::exit;
 use crate::govern::{Approvals, Ballot, Budget, Doctor, EXAMPLES_APPROVE, EXAMPLES_DENY, Kill, Release};
+use crate::recorded::{EXAMPLES_REPLAY, EXAMPLES_WHAT_IF, ReplayRun, WhatIfRun};
 use crate::trace::Trace;
 
 /// Reeve from kubectl: what waits for you, what may be spent, what a run did, and what a Goal left
@@ -45,6 +46,12 @@ enum Command {
     Doctor(Doctor),
     /// Shows a run's journal as a timeline
     Trace(Trace),
+    /// Folds a recorded run through this version's code: the same commands come out, or the first divergence is shown
+    #[command(after_help = EXAMPLES_REPLAY)]
+    Replay(ReplayRun),
+    /// Judges a run's tool calls again, under another PolicySet: what would change
+    #[command(after_help = EXAMPLES_WHAT_IF)]
+    WhatIf(WhatIfRun),
     /// Fetches what a Goal left, and verifies its digest
     Artifact(GetArtifact),
     /// Prints the completion script of a shell
@@ -64,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Release(release) => exit::block_on(release.run(&connection)),
         Command::Doctor(doctor) => exit::block_on(doctor.run(&connection)),
         Command::Trace(trace) => exit::block_on(trace.run(&connection)),
+        Command::Replay(replay) => exit::block_on(replay.run(&connection)),
+        Command::WhatIf(what_if) => exit::block_on(what_if.run(&connection)),
         Command::Artifact(artifact) => exit::block_on(artifact.run(&connection)),
         Command::Completion(completion) => completion.run(KubectlReeve::command(), "kubectl-reeve"),
     })

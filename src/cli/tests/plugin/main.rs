@@ -396,7 +396,7 @@ fn the_doctor_tries_no_forged_vote_where_the_release_does_not_judge() {
 
 #[test]
 fn each_command_has_help_with_examples() {
-    for command in ["approve", "deny", "approvals", "budget", "kill", "release", "doctor", "artifact", "trace"] {
+    for command in ["approve", "deny", "approvals", "budget", "kill", "release", "doctor", "artifact", "trace", "replay", "what-if"] {
         let help = alone(&[command, "--help"]);
         assert_eq!(code(&help), 0, "{command}");
         assert!(stdout(&help).contains(&format!("\n  kubectl reeve {command}")), "{command}: {}", stdout(&help));
@@ -415,6 +415,8 @@ fn what_could_not_be_tried_ends_with_2() {
         &["kill", "goal/a"],
         &["kill", "--name", "a"],
         &["artifact", "agentrun/a"],
+        &["what-if", "a"],
+        &["what-if", "a", "--policy", "a.yaml", "--policy-set", "a"],
         &["budget", "-A", "raise", "default", "--tokens", "1"],
         &["budget", "-o", "json", "raise", "default", "--tokens", "1"],
         &["approve", "a", "--timeout", "soon"],

@@ -134,7 +134,8 @@ impl Replay {
     fn take(&self, texts: &Texts, at: Timestamp, event: &Event) -> Result<Took, take::Otherwise> {
         let before = |now: Timestamp| Before {
             state: &self.state,
-            step: next(&self.state, now),
+            step: std::cell::OnceCell::new(),
+            at: now,
             since: self.since.unwrap_or(now),
             now: at,
             last: self.last.as_ref(),
@@ -143,10 +144,9 @@ impl Replay {
             texts,
         };
         let first = before(at);
-        let by_clock = matches!(first.step, Step::End(_));
         let otherwise = match first.take(event) {
             Ok(took) => return Ok(took),
-            Err(otherwise) if !by_clock => return Err(otherwise),
+            Err(otherwise) if !matches!(first.step(), Step::End(_)) => return Err(otherwise),
             Err(otherwise) => otherwise,
         };
         // The end's message counts seconds, so each of them is tried, as far back as an API call between may take.

@@ -1,5 +1,7 @@
 //! One row, held against what today's code would do.
 
+use std::cell::OnceCell;
+
 use jiff::Timestamp;
 
 use super::today::{row_of, words};
@@ -9,7 +11,7 @@ use crate::journal::{
 use crate::policy::{Texts, judge_again};
 use crate::redact::MASK;
 use crate::run::judged::{MASKED, facts};
-use crate::run::{CallStage, EndReason, InFlight, RunState, Sandbox, Step, asked, control, ended};
+use crate::run::{CallStage, EndReason, InFlight, RunState, Sandbox, Step, asked, control, ended, next};
 use crate::tool::ToolName;
 
 /// What a row is.
@@ -35,7 +37,10 @@ pub(super) struct Otherwise {
 /// Where a run stands before a row.
 pub(super) struct Before<'a> {
     pub(super) state: &'a RunState,
-    pub(super) step: Step,
+    /// See [`Before::step`]: many rows are judged without it.
+    pub(super) step: OnceCell<Step>,
+    /// Time of the decision.
+    pub(super) at: Timestamp,
     /// Time of the row before: no decision about this row was made earlier.
     pub(super) since: Timestamp,
     /// Time of the row.
@@ -54,7 +59,7 @@ impl Before<'_> {
             return if due == event { Ok(COMMAND) } else { Err(instead(due.clone())) };
         }
         match event {
-            Event::RunStarted(_) => self.outcome_if(matches!(self.step, Step::Begin)),
+            Event::RunStarted(_) => self.outcome_if(matches!(self.step(), Step::Begin)),
             Event::SandboxRequested(_)
             | Event::WorkspaceRequested { .. }
             | Event::CheckpointRequested { .. }
@@ -78,7 +83,7 @@ impl Before<'_> {
             Event::BudgetReserved(reserved) => self.reserved(reserved),
             Event::BudgetSettled(settled) => self.settled(settled),
             Event::RunSuspended(why) => {
-                let poor = matches!(self.step, Step::CallModel { .. } | Step::CallTool { .. }) && self.spends();
+                let poor = matches!(self.step(), Step::CallModel { .. } | Step::CallTool { .. }) && self.spends();
                 self.outcome_if(!self.state.gates.pauses.contains_key(&why.cause) && (why.cause != Cause::Budget || poor))
             }
             Event::RunResumed(gone) => self.outcome_if(self.state.gates.pauses.contains_key(&gone.cause)),
@@ -88,12 +93,17 @@ impl Before<'_> {
         }
     }
 
+    /// What today's code would do.
+    pub(super) fn step(&self) -> &Step {
+        self.step.get_or_init(|| next(self.state, self.at))
+    }
+
     fn spends(&self) -> bool {
         self.state.started.as_ref().is_some_and(|started| started.spec.budget.is_some())
     }
 
     pub(super) fn otherwise(&self) -> Otherwise {
-        Otherwise { event: row_of(self.state, &self.step, self.now).map(Box::new), words: words(&self.step) }
+        Otherwise { event: row_of(self.state, self.step(), self.now).map(Box::new), words: words(self.step()) }
     }
 
     pub(super) fn outcome_if(&self, due: bool) -> Result<Took, Otherwise> {
@@ -102,7 +112,7 @@ impl Before<'_> {
 
     /// Whether this very row would be appended.
     pub(super) fn command(&self, event: &Event) -> Result<Took, Otherwise> {
-        match row_of(self.state, &self.step, self.now) {
+        match row_of(self.state, self.step(), self.now) {
             Some(want) if want == *event => Ok(COMMAND),
             Some(_) | None => Err(self.otherwise()),
         }
@@ -113,11 +123,11 @@ impl Before<'_> {
         let too_large = recorded.canonical.is_none()
             && matches!(&recorded.arguments, serde_json::Value::String(text) if text.ends_with("too many for the journal"));
         let like = |want: ToolAsked| if too_large { ToolAsked { arguments: recorded.arguments.clone(), ..want } } else { want };
-        if let Step::Refuse(want, result) = &self.step {
+        if let Step::Refuse(want, result) = self.step() {
             let due = Some(Box::new(Event::ToolResult(result.clone())));
             return if like(want.clone()) == *recorded { Ok(Took::Command { due }) } else { Err(self.otherwise()) };
         }
-        let Step::Decide(call) = &self.step else { return Err(self.otherwise()) };
+        let Step::Decide(call) = self.step() else { return Err(self.otherwise()) };
         let canonical = match ToolName::parse(&call.call.name) {
             Some(tool) if tool.is_control() && !too_large => Some(control(tool, &call.call.arguments)),
             // The sandbox's words; what tool it is are not.
@@ -129,7 +139,7 @@ impl Before<'_> {
     }
 
     fn decision(&self, recorded: &Judgement) -> Result<Took, Otherwise> {
-        let human = match (self.last, &self.step) {
+        let human = match (self.last, self.step()) {
             (Some(Event::ApprovalConsumed(consumed)), _) => consumed.by.len(),
             (_, Step::Decide(call)) if call.stage != CallStage::Wanted => 0,
             (Some(_) | None, _) => return Err(self.otherwise()),
@@ -167,7 +177,7 @@ impl Before<'_> {
             return if want == Event::ToolResult(recorded.clone()) { Ok(COMMAND) } else { Err(instead(want)) };
         }
         let approved = call.approval.as_ref().is_some_and(|approval| approval.consumed.is_some());
-        match &self.step {
+        match self.step() {
             Step::CallTool { .. } => self.outcome_if(
                 ours && match recorded.observation {
                     Observation::Ran { .. } | Observation::Invalid | Observation::Unknown => true,
@@ -202,7 +212,7 @@ impl Before<'_> {
 
     /// What is held: all but the time is decided by the rows before.
     fn reserved(&self, recorded: &BudgetReserved) -> Result<Took, Otherwise> {
-        let Some(Event::BudgetReserved(mut want)) = row_of(self.state, &self.step, self.now) else { return Err(self.otherwise()) };
+        let Some(Event::BudgetReserved(mut want)) = row_of(self.state, self.step(), self.now) else { return Err(self.otherwise()) };
         want.amounts.runtime_ms = recorded.amounts.runtime_ms.min(want.amounts.runtime_ms);
         if want == *recorded { Ok(COMMAND) } else { Err(instead(Event::BudgetReserved(want))) }
     }
@@ -239,11 +249,9 @@ impl Before<'_> {
     }
 
     fn finished(&self, recorded: &RunFinished) -> Result<Took, Otherwise> {
-        if let Step::End(ending) = &self.step {
-            let want = ending.clone().finished(recorded.at);
-            if want == *recorded {
-                return Ok(COMMAND);
-            }
+        let want = if let Step::End(ending) = self.step() { Some(ending.clone().finished(recorded.at)) } else { None };
+        if want.as_ref() == Some(recorded) {
+            return Ok(COMMAND);
         }
         let role = self.state.started.as_ref().map(|started| started.spec.role);
         let lost = match recorded.reason {
@@ -268,7 +276,10 @@ impl Before<'_> {
         };
         // The sandbox is the world's; that the time is up is the clock's, which the rows show.
         let by_clock = recorded.reason == EndReason::DeadlineExceeded && recorded.message.starts_with("The run ");
-        self.outcome_if(lost && !by_clock && !recorded.succeeded)
+        if lost && !by_clock && !recorded.succeeded {
+            return Ok(Took::Outcome);
+        }
+        Err(want.map_or_else(|| self.otherwise(), |want| instead(Event::RunFinished(want))))
     }
 }
 

@@ -19,7 +19,7 @@ impl Before<'_> {
         }
         let (Some(call), Some(open)) = (call, open) else { return Err(self.otherwise()) };
         if let Event::ApprovalCreated(created) = event {
-            let asks = matches!(self.step, Step::AskApproval { .. }) && open.created.is_none();
+            let asks = matches!(self.step(), Step::AskApproval { .. }) && open.created.is_none();
             return self.outcome_if(asks && created.key == open.asked.key && created.name == open.asked.name);
         }
         if let Event::ApprovalVote(vote) = event {
@@ -35,7 +35,7 @@ impl Before<'_> {
     }
 
     fn asked(&self, recorded: &ApprovalAsked) -> Result<Took, Otherwise> {
-        let would = |now| match row_of(self.state, &self.step, now) {
+        let would = |now| match row_of(self.state, self.step(), now) {
             Some(Event::ApprovalRequested(mut want)) => {
                 if want.action == ToolName::Merge.as_str() {
                     want.delta.clone_from(&recorded.delta);
@@ -89,7 +89,7 @@ impl Before<'_> {
     }
 
     fn consumed(&self, call: &PendingCall, open: &State, recorded: &ApprovalConsumed) -> Result<Took, Otherwise> {
-        let (Step::UseApproval(_), Some(created), Tally::Approved { by }) = (&self.step, &open.created, open.tally()) else {
+        let (Step::UseApproval(_), Some(created), Tally::Approved { by }) = (self.step(), &open.created, open.tally()) else {
             return Err(self.otherwise());
         };
         let CallStage::Judged(canonical, _) = &call.stage else { return Err(self.otherwise()) };
