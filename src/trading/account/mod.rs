@@ -110,6 +110,11 @@ impl Account {
         &self.universe
     }
 
+    /// The same, for whoever outlives the loan.
+    pub(crate) fn share_universe(&self) -> Arc<Universe> {
+        Arc::clone(&self.universe)
+    }
+
     /// Its books.
     #[inline]
     pub fn ledger(&self) -> &Ledger {

@@ -11,11 +11,13 @@ use crate::number::{Overflow, Price, Qty};
 use crate::order::{ClientId, Order, OrderEvent};
 use crate::risk::{Guard, LatchStore, Trip};
 use crate::time::Time;
-use crate::venue::{Desk, VenueError};
+use crate::venue::{Desk, Funds, VenueError};
 
 pub(super) struct BacktestDesk<'a, L, R> {
     pub(super) now: Time,
     pub(super) account: &'a mut Account,
+    /// The account as the venue has it.
+    pub(super) funds: &'a mut Funds,
     pub(super) guard: &'a mut Guard<L>,
     pub(super) record: &'a mut R,
     pub(super) hash: &'a mut ResultHash,
@@ -67,16 +69,15 @@ impl<L: LatchStore, R: Record> BacktestDesk<'_, L, R> {
 
 impl<L: LatchStore, R: Record> Desk for BacktestDesk<'_, L, R> {
     fn affordable(&self, order: &Order, price: Price) -> Result<Qty, Overflow> {
-        self.account.affordable(order, price)
+        self.funds.affordable(self.account, order, price)
     }
 
     fn fee(&self, order: &Order, price: Price, qty: Qty, liquidity: Liquidity) -> Result<Fee, Overflow> {
-        let instrument = self.account.universe().get(order.instrument);
-        let mark = self.account.fee_mark(instrument)?.flatten();
-        instrument.fee(price, qty, order.side, liquidity, mark)
+        self.funds.fee(self.account, order, (price, qty), liquidity)
     }
 
     fn tell(&mut self, id: ClientId, event: OrderEvent) -> Result<(), VenueError> {
+        self.funds.said(self.account, id, &event)?;
         if self.back_ns <= 0 {
             return self.hear(id, event);
         }

@@ -16,7 +16,7 @@ use crate::order::{ClientId, Order, OrderEvent, Side, StrategyTag};
 use crate::risk::{Checked, Code, Denial, Guard, LatchStore, State, Trip};
 use crate::strategy::{Seen, Strategy, View};
 use crate::time::Time;
-use crate::venue::{BarFill, BarVenue, BarVenueRules, Latency, TickVenue, VenueError};
+use crate::venue::{BarFill, BarVenue, BarVenueRules, Funds, Latency, TickVenue, VenueError};
 
 /// What becomes of positions at the end of the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,11 +83,12 @@ pub struct Outcome {
 pub struct Engine<S, L, R> {
     settings: Settings,
     account: Account,
+    funds: Funds,
     guard: Guard<L>,
     strategy: S,
     tag: StrategyTag,
     bars: BarVenue,
-    ticks: TickVenue,
+    pub(super) ticks: TickVenue,
     /// Which instruments come as ticks: their orders meet ticks.
     by_ticks: Vec<bool>,
     /// The lots at which a position was found too small to be closed.
@@ -98,10 +99,10 @@ pub struct Engine<S, L, R> {
     intents: Vec<Intent>,
     passed: Vec<Checked<Order>>,
     words: VecDeque<(ClientId, OrderEvent)>,
-    returning: VecDeque<(Time, ClientId, OrderEvent)>,
+    pub(super) returning: VecDeque<(Time, ClientId, OrderEvent)>,
     /// When the last wish reaches the venue: none overtakes another.
     last_arrival: Time,
-    timers: BTreeSet<Time>,
+    pub(super) timers: BTreeSet<Time>,
     last_key: Option<Key>,
     last_close: Vec<Option<(Time, Price)>>,
     series: Series,
@@ -125,12 +126,14 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         for at in &ids {
             account.market_event(Time(i64::MIN), *at, &MarketEvent::Status(MarketStatus::Trading))?;
         }
+        let funds = Funds::of(&account)?;
         Ok(Engine {
             bars: BarVenue::new(settings.bars),
             ticks: TickVenue::new(ids.len()),
             by_ticks: vec![false; ids.len()],
             dust: vec![None; ids.len()],
             settings,
+            funds,
             account,
             guard,
             strategy,
@@ -222,7 +225,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             MarketEvent::Snapshot(_) | MarketEvent::Delta(_) | MarketEvent::Quote(_) => self.meet_tick(stamped, &mut tripped)?,
             MarketEvent::Status(_) | MarketEvent::Disconnect => {
                 let (_, ticks, mut desk) = self.venues(now, &mut tripped);
-                ticks.market(stamped.key, at, &stamped.event, &mut desk)?;
+                ticks.market(at, &stamped.event, &mut desk)?;
             }
         }
         Ok(tripped)
@@ -231,7 +234,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
     fn meet_tick(&mut self, stamped: &Stamped<'_>, tripped: &mut bool) -> Result<(), EngineError> {
         self.by_ticks[usize::from(stamped.instrument.0)] = true;
         let (_, ticks, mut desk) = self.venues(stamped.key.time, tripped);
-        Ok(ticks.market(stamped.key, stamped.instrument, &stamped.event, &mut desk)?)
+        Ok(ticks.market(stamped.instrument, &stamped.event, &mut desk)?)
     }
 
     /// The account sees the event, and what it made of the book.
@@ -253,10 +256,15 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
     }
 
-    fn venues<'a>(&'a mut self, now: Time, tripped: &'a mut bool) -> (&'a mut BarVenue, &'a mut TickVenue, BacktestDesk<'a, L, R>) {
+    pub(super) fn venues<'a>(
+        &'a mut self,
+        now: Time,
+        tripped: &'a mut bool,
+    ) -> (&'a mut BarVenue, &'a mut TickVenue, BacktestDesk<'a, L, R>) {
         let desk = BacktestDesk {
             now,
             account: &mut self.account,
+            funds: &mut self.funds,
             guard: &mut self.guard,
             record: &mut self.record,
             hash: &mut self.hash,
@@ -288,7 +296,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
     }
 
     /// Cancels all that opens, in the event that stopped trading, whatever stopped it.
-    fn after_trip(&mut self, now: Time, tripped: bool) {
+    pub(super) fn after_trip(&mut self, now: Time, tripped: bool) {
         if self.guard.take_stopped() || tripped {
             let ids: Vec<ClientId> = self.guard.opening_orders(&self.account).collect();
             for id in ids {
@@ -305,48 +313,19 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
         if let Some(submit) = self.guard.next_exit(&self.account, now, at) {
             let held = self.account.lots(at);
-            let is_dust = self.submit(now, &submit).is_some_and(|denial| denial.code == Code::Dust);
+            let is_dust = self.submit(now, &submit)?.is_some_and(|denial| denial.code == Code::Dust);
             self.dust[usize::from(at.0)] = is_dust.then_some(held);
         }
         Ok(())
     }
 
-    /// What is due before an event: words that were on their way, and timers, by their times.
-    fn catch_up(&mut self, before: Key) -> Result<(), EngineError> {
-        loop {
-            let word = self.returning.front().map(|(due, ..)| (*due, Class::VenueToUs));
-            let timer = self.timers.first().map(|at| (*at, Class::Timer));
-            let next = [word, timer].into_iter().flatten().min().filter(|next| *next < (before.time, before.class));
-            match next {
-                None => return Ok(()),
-                Some((at, Class::Timer)) => {
-                    self.timers.remove(&at);
-                    self.show(&Seen::Timer(at), at)?;
-                }
-                Some((at, _)) => self.hear_next(at)?,
-            }
-            if let Some((at, _)) = next {
-                self.show_words(at)?;
-            }
-        }
-    }
-
-    fn hear_next(&mut self, now: Time) -> Result<(), EngineError> {
-        let Some((_, id, event)) = self.returning.pop_front() else { return Ok(()) };
-        let mut tripped = false;
-        let (.., mut desk) = self.venues(now, &mut tripped);
-        desk.hear(id, event)?;
-        self.after_trip(now, tripped);
-        Ok(())
-    }
-
-    fn show(&mut self, seen: &Seen<'_>, now: Time) -> Result<(), EngineError> {
+    pub(super) fn show(&mut self, seen: &Seen<'_>, now: Time) -> Result<(), EngineError> {
         let mut intents = std::mem::take(&mut self.intents);
         self.strategy.on_event(seen, &View::new(&self.account, self.tag, now), &mut intents);
         for intent in intents.drain(..) {
             match intent {
                 Intent::Submit(submit) => {
-                    self.submit(now, &submit);
+                    self.submit(now, &submit)?;
                 }
                 Intent::Cancel(id) => self.cancel(now, id),
                 Intent::CancelAll(at) => {
@@ -362,7 +341,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         Ok(())
     }
 
-    fn show_words(&mut self, now: Time) -> Result<(), EngineError> {
+    pub(super) fn show_words(&mut self, now: Time) -> Result<(), EngineError> {
         while let Some((id, event)) = self.words.pop_front() {
             self.show(&Seen::Order(id, &event), now)?;
         }
@@ -375,11 +354,11 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         Key { time: self.last_arrival, class: Class::UsToVenue, source: 0, seq: self.tally.orders + self.tally.cancels }
     }
 
-    fn submit(&mut self, now: Time, submit: &Submit) -> Option<Denial> {
+    fn submit(&mut self, now: Time, submit: &Submit) -> Result<Option<Denial>, Overflow> {
         let mut passed = std::mem::take(&mut self.passed);
         let admitted = self.guard.admit(&mut self.account, now, submit, &mut passed);
         for order in passed.drain(..) {
-            self.take_down(now, &order);
+            self.take_down(now, &order)?;
             let arrives = self.arrives(now);
             if self.by_ticks[usize::from(order.get().instrument.0)] {
                 self.ticks.send(arrives, order)
@@ -389,17 +368,18 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         }
         self.passed = passed;
         self.after_trip(now, false);
-        let denial = admitted.err()?;
+        let Err(denial) = admitted else { return Ok(None) };
         *self.tally.denied.entry(denial.code).or_default() += 1;
         self.record.denied(&Denied { at: now, instrument: submit.instrument, side: submit.side, denial });
-        Some(denial)
+        Ok(Some(denial))
     }
 
-    fn take_down(&mut self, now: Time, order: &Checked<Order>) {
+    fn take_down(&mut self, now: Time, order: &Checked<Order>) -> Result<(), Overflow> {
         let record = OrderRecord { at: now, order: *order.get() };
         self.hash.order(&record);
         self.record.order(&record);
         self.tally.orders += 1;
+        self.funds.sent(&self.account, order.get())
     }
 
     fn cancel(&mut self, now: Time, id: ClientId) {
@@ -462,7 +442,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
             let submit = Submit::market(at, Side::Sell, held, u64::MAX);
             let admitted = self.guard.admit_at_end(&mut self.account, now, &submit, close, &mut passed);
             for order in passed {
-                self.take_down(now, &order);
+                self.take_down(now, &order)?;
                 let mut tripped = false;
                 let (bars, _, mut desk) = self.venues(now, &mut tripped);
                 desk.back_ns = 0;

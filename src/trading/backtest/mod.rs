@@ -1,6 +1,7 @@
 //! A strategy against recorded markets, with the same guard, account and orders as anywhere else.
 
 mod desk;
+mod due;
 mod engine;
 mod hash;
 mod judged;

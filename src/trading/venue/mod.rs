@@ -3,6 +3,7 @@
 //! Architecture invariant: an order never meets an event whose key is not greater than its own. (`tests/bars.rs`)
 
 mod bars;
+mod funds;
 mod latency;
 mod path;
 mod queue;
@@ -10,6 +11,7 @@ mod ticks;
 mod trail;
 
 pub use bars::{BarFill, BarVenue, BarVenueRules};
+pub(crate) use funds::Funds;
 pub use latency::{Delay, Latency};
 pub use ticks::TickVenue;
 

@@ -72,18 +72,28 @@ impl TickVenue {
         self.shown[usize::from(at.0)].best_of_book()
     }
 
-    /// Takes the next market event: what arrived before it meets what was shown before it, then it meets what rests.
+    /// When the next wish arrives.
+    pub fn next_arrival(&self) -> Option<Key> {
+        self.on_the_way.front().map(|wish| wish.arrives)
+    }
+
+    /// Lets the next wish in: it meets what is shown at the time of its arrival.
     ///
     /// # Errors
     /// [`VenueError`].
-    pub fn market(&mut self, key: Key, at: InstrumentId, event: &MarketEvent<'_>, desk: &mut dyn Desk) -> Result<(), VenueError> {
-        while self.on_the_way.front().is_some_and(|wish| wish.arrives < key) {
-            match self.on_the_way.pop_front().map(|wish| wish.asked) {
-                Some(Asked::Order(order)) => self.arrive(order.into_inner(), desk)?,
-                Some(Asked::Cancel(id)) => self.take_out(id, desk)?,
-                None => {}
-            }
+    pub fn arrival(&mut self, desk: &mut dyn Desk) -> Result<(), VenueError> {
+        match self.on_the_way.pop_front().map(|wish| wish.asked) {
+            Some(Asked::Order(order)) => self.arrive(order.into_inner(), desk),
+            Some(Asked::Cancel(id)) => self.take_out(id, desk),
+            None => Ok(()),
         }
+    }
+
+    /// Takes the next market event: it meets what rests. What arrived before it was let in before ([`TickVenue::arrival`]).
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub fn market(&mut self, at: InstrumentId, event: &MarketEvent<'_>, desk: &mut dyn Desk) -> Result<(), VenueError> {
         self.shown[usize::from(at.0)].see(event);
         match event {
             MarketEvent::Trade(trade) => {
