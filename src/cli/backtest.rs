@@ -14,9 +14,12 @@ use reeve_trading::output::{
     ChartData, CsvFiles, CsvRecord, DigestHandle, Digesting, FileDigest, ParquetFiles, ParquetRecord, Provenance, RunResult, html,
     sha256_hex,
 };
+use reeve_trading::risk::LatchStore as _;
 use reeve_trading::spec::StrategyFile;
+use reeve_trading::venue::Latency;
 
 use crate::exit::Failure;
+use crate::latches::LatchFile;
 use crate::output::{self, OutputFormat};
 
 const EXAMPLES: &str = "\
@@ -25,7 +28,7 @@ Examples:
   reeve backtest --strategy pair.yaml --data X=x.csv --data Y=y.csv --ts close --out result
   zcat big.csv.gz | reeve backtest --strategy sma.yaml --data /dev/stdin --ts open --out result
   reeve backtest --strategy sma.yaml --data goog.csv --ts open --out result --judge --sweep fast=5,10,15 --sweep slow=20,40
-  reeve backtest --strategy maker.yaml --data btcusdt.frames --format frames --out result
+  reeve backtest --strategy maker.yaml --data btcusdt.frames --format frames --latency measured.csv --out result
 
 DIR gets orders, fills and equity as CSV and Parquet, denied.csv and stops.csv while it runs, then report.html, and result.json last: without
 it there is no result. --judge runs the strategy about a dozen times more, on data that ends earlier and with costs doubled and trebled.";
@@ -49,6 +52,12 @@ pub(crate) struct Backtest {
     /// Folder for the result; it is made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Latency as it was measured, CSV of time,there_ns,back_ns: each line holds from its time on
+    #[arg(long, value_name = "FILE")]
+    latency: Option<PathBuf>,
+    /// What stopped the strategy before, and its highest equity; kept there for the next run. One that cannot be read halts the strategy
+    #[arg(long, value_name = "FILE")]
+    latches: Option<PathBuf>,
     /// Statistics and verdicts too; data from a pipe can be read only once, which leaves those that run again open
     #[arg(long)]
     judge: bool,
@@ -100,7 +109,8 @@ impl Backtest {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let text = fs::read_to_string(&self.strategy).map_err(Failure::reading(self.strategy.display()))?;
         let unusable = |error: &dyn std::fmt::Display| Failure::unusable(format!("{}: {error}", self.strategy.display()));
-        let file: StrategyFile = serde_saphyr::from_str(&text).map_err(|error| unusable(&error))?;
+        let mut file: StrategyFile = serde_saphyr::from_str(&text).map_err(|error| unusable(&error))?;
+        let latency = self.read_latency(&mut file)?;
         let universe = Arc::new(file.universe().map_err(|error| unusable(&error))?);
         file.limits(&universe).and(file.settings()).map_err(|error| unusable(&error))?;
         file.build(&universe).map_err(|error| unusable(&error))?;
@@ -109,13 +119,24 @@ impl Backtest {
         let files = (self.open_record(&universe)?, self.open_parquet(&universe)?);
         let record = (files, (EquitySeries::default(), ChartData::new(&universe)));
         let (sources, digests): (Vec<_>, Vec<_>) = opened.into_iter().map(|opened| (opened.source, (opened.name, opened.digest))).unzip();
-        let (outcome, ((csv, parquet), (series, charts))) = backtest::run(&file, Merge::new(sources), record).map_err(of_run)?;
+        let data = Merge::new(sources);
+        let ran = match &self.latches {
+            None => backtest::run(&file, data, record),
+            Some(path) => {
+                let latches = LatchFile::new(path);
+                if let Err(error) = latches.load(&backtest::latch_key(&file)) {
+                    eprintln!("{error}");
+                }
+                backtest::run_with_latches(&file, data, record, latches)
+            }
+        };
+        let (outcome, ((csv, parquet), (series, charts))) = ran.map_err(of_run)?;
         bar.finish_and_clear();
         csv.finish().map_err(Failure::writing(self.out.display()))?;
         parquet.finish().map_err(|error| Failure::unusable(format!("writing {}: {error}", self.out.display())))?;
         let provenance = Provenance {
             strategy: FileDigest { name: name_of(&self.strategy), sha256: sha256_hex(text.as_bytes()) },
-            data: digests.into_iter().map(|(name, digest)| FileDigest { name, sha256: digest.value() }).collect(),
+            data: digests.into_iter().map(|(name, digest)| FileDigest { name, sha256: digest.value() }).chain(latency).collect(),
             binary: binary()?,
         };
         let judged = if self.judge { Some(self.judged(&file, &universe, &outcome, &series)?) } else { None };
@@ -127,6 +148,16 @@ impl Backtest {
         fs::write(&report, page).map_err(Failure::writing(report.display()))?;
         self.write_result(&result)?;
         self.print(&result)
+    }
+
+    /// Puts a recorded latency into the strategy file, and gives what it was.
+    fn read_latency(&self, file: &mut StrategyFile) -> Result<Option<FileDigest>, Failure> {
+        let Some(path) = &self.latency else { return Ok(None) };
+        let text = fs::read_to_string(path).map_err(Failure::reading(path.display()))?;
+        let recorded = Latency::from_csv(&text);
+        file.backtest.recorded_latency =
+            Some(recorded.map_err(|(line, why)| Failure::unusable(format!("{}:{line}: {why}", path.display())))?);
+        Ok(Some(FileDigest { name: name_of(path), sha256: sha256_hex(text.as_bytes()) }))
     }
 
     fn judged(&self, file: &StrategyFile, universe: &Universe, outcome: &Outcome, series: &EquitySeries) -> Result<Judged, Failure> {

@@ -18,6 +18,7 @@ mod exit;
 mod generate;
 mod govern;
 mod journal;
+mod latches;
 mod name;
 mod operator;
 mod output;

@@ -12,7 +12,7 @@ use crate::strategy::{
     BuyAndHold, DonchianBreakout, MarketMaker, MarketMakerSettings, MeanReversion, MeanReversionSettings, SmaCross, Strategy,
 };
 use crate::time::NS_PER_MS;
-use crate::venue::{BarFill, BarVenueRules, Delay, Latency};
+use crate::venue::{BarFill, BarVenueRules, Delay, Latency, Triggers};
 
 /// A strategy file.
 ///
@@ -176,6 +176,17 @@ pub enum LiquidateSpec {
     Mark,
 }
 
+/// What sets off a stop where the data is ticks.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopTriggerSpec {
+    /// The last trade.
+    #[default]
+    LastTrade,
+    /// The mid of the market.
+    Mark,
+}
+
 /// How a strategy is tested.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -192,6 +203,12 @@ pub struct BacktestSpec {
     /// From the venue to us.
     #[serde(default)]
     pub return_latency_ms: i64,
+    /// Latency as it was measured, which takes the place of both; it is read from a file of its own.
+    #[serde(skip)]
+    pub recorded_latency: Option<Latency>,
+    /// What sets off a stop.
+    #[serde(default)]
+    pub stop_trigger: StopTriggerSpec,
     /// What a stop loses beyond its trigger.
     #[serde(default)]
     pub stop_slippage_ticks: i64,
@@ -242,7 +259,8 @@ impl StrategyFile {
     /// # Errors
     /// [`SpecError`].
     pub fn settings(&self) -> Result<Settings, SpecError> {
-        let BacktestSpec { bar_fill, liquidate, latency_ms, return_latency_ms, stop_slippage_ticks } = &self.backtest;
+        let BacktestSpec { bar_fill, liquidate, latency_ms, return_latency_ms, recorded_latency, stop_trigger, stop_slippage_ticks } =
+            &self.backtest;
         let not_negative = [
             ("backtest.latencyMs", latency_ms),
             ("backtest.returnLatencyMs", return_latency_ms),
@@ -262,8 +280,19 @@ impl StrategyFile {
             LiquidateSpec::Mark => Liquidate::Mark,
         };
         let ns = |ms: &i64| ms.checked_mul(NS_PER_MS).ok_or_else(|| field("backtest.latencyMs", "too long"));
-        let latency = Latency::Fixed(Delay { there_ns: ns(latency_ms)?, back_ns: ns(return_latency_ms)? });
-        Ok(Settings { bars: BarVenueRules { fill, stop_slippage_ticks: *stop_slippage_ticks }, latency, liquidate })
+        let fixed = Latency::Fixed(Delay { there_ns: ns(latency_ms)?, back_ns: ns(return_latency_ms)? });
+        let latency = match recorded_latency {
+            Some(_) if (*latency_ms, *return_latency_ms) != (0, 0) => {
+                return Err(field("backtest.latencyMs", "expected none beside a recorded latency"));
+            }
+            Some(recorded) => recorded.clone(),
+            None => fixed,
+        };
+        let triggers = match stop_trigger {
+            StopTriggerSpec::LastTrade => Triggers::LastTrade,
+            StopTriggerSpec::Mark => Triggers::Mark,
+        };
+        Ok(Settings { bars: BarVenueRules { fill, stop_slippage_ticks: *stop_slippage_ticks }, triggers, latency, liquidate })
     }
 
     /// What ends a bar that is made of an instrument's trades; none where the data is taken as it is.

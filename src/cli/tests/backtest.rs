@@ -122,6 +122,45 @@ fn a_result_says_what_it_is_worth_and_first_that_no_gate_takes_it() {
 }
 
 #[test]
+fn what_stopped_a_strategy_stops_it_again_and_latches_that_cannot_be_read_halt_it() {
+    let falls = BARS.replace("2024-01-05,13,13,13,13,1000", "2024-01-05,5,5,5,5,1000");
+    let careful = STRATEGY.replace("data:", "  maxDrawdownBps: 5\ndata:");
+    let dir = Dir::new(&careful, &falls);
+    let run = || dir.backtest(&["--ts", "open", "--latches", "latches", "-o", "json"]);
+    let state = || serde_json::from_str::<Value>(&dir.read("result.json")).unwrap();
+    assert_eq!(run().status.code(), Some(0));
+    // Ten bought at 12 are worth 70 less at 5: seven hundredths of a percent.
+    assert_eq!((&state()["state"], &state()["tally"]["orders"]), (&"halted: DRAWDOWN".into(), &2.into()), "{}", state());
+    let kept = std::fs::read(dir.path().join("latches")).unwrap();
+    assert_eq!(run().status.code(), Some(0));
+    assert_eq!((&state()["state"], &state()["tally"]["orders"]), (&"halted: DRAWDOWN".into(), &0.into()), "nothing is opened again");
+    for unreadable in ["", "no latches\n", "0000\n{}\n"] {
+        std::fs::write(dir.path().join("latches"), unreadable).unwrap();
+        let output = run();
+        assert!(stderr(&output).contains("stays halted until a person has looked"), "{}", stderr(&output));
+        assert_eq!((&state()["state"], &state()["tally"]["orders"]), (&"halted: MISSING_INPUT".into(), &0.into()));
+        assert_eq!(std::fs::read_to_string(dir.path().join("latches")).unwrap(), unreadable, "nothing is written over it");
+    }
+    std::fs::write(dir.path().join("latches"), kept).unwrap();
+    assert!(run().stderr.is_empty());
+}
+
+#[test]
+fn recorded_latency_is_part_of_the_result_and_a_bad_line_is_refused_with_its_place() {
+    let dir = Dir::new(STRATEGY, BARS);
+    let run = |text: &str| {
+        std::fs::write(dir.path().join("measured.csv"), text).unwrap();
+        dir.backtest(&["--ts", "open", "--latency", "measured.csv"])
+    };
+    assert_eq!(run("time,there_ns,back_ns\n0,5000000,0\n").status.code(), Some(0));
+    let result: Value = serde_json::from_str(&dir.read("result.json")).unwrap();
+    assert_eq!(result["provenance"]["data"][1]["name"], "measured.csv");
+    let output = run("time,there_ns,back_ns\n0,5,0\n0,6,0\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("measured.csv:3: expected a time after the one before it"), "{}", stderr(&output));
+}
+
+#[test]
 fn which_end_of_its_interval_a_rows_time_is_has_to_be_said() {
     let output = Dir::new(STRATEGY, BARS).backtest(&[]);
     assert_eq!(output.status.code(), Some(2));

@@ -16,7 +16,7 @@ use crate::order::{ClientId, Order, OrderEvent, Side, StrategyTag};
 use crate::risk::{Checked, Code, Denial, Guard, LatchStore, State, Trip};
 use crate::strategy::{Seen, Strategy, View};
 use crate::time::Time;
-use crate::venue::{BarFill, BarVenue, BarVenueRules, Funds, Latency, TickVenue, VenueError};
+use crate::venue::{BarFill, BarVenue, BarVenueRules, Funds, Latency, TickVenue, Triggers, VenueError};
 
 /// What becomes of positions at the end of the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Liquidate {
 pub struct Settings {
     /// How bars are taken.
     pub bars: BarVenueRules,
+    /// What sets off a stop where the data is ticks.
+    pub triggers: Triggers,
     /// How long it takes to the venue and back.
     pub latency: Latency,
     /// What becomes of positions at the end.
@@ -129,7 +131,7 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         let funds = Funds::of(&account)?;
         Ok(Engine {
             bars: BarVenue::new(settings.bars),
-            ticks: TickVenue::new(ids.len()),
+            ticks: TickVenue::new(ids.len(), settings.triggers),
             by_ticks: vec![false; ids.len()],
             dust: vec![None; ids.len()],
             settings,
@@ -242,10 +244,8 @@ impl<S: Strategy, L: LatchStore, R: Record> Engine<S, L, R> {
         let (now, at) = (stamped.key.time, stamped.instrument);
         let outcome = self.account.market_event(now, at, &stamped.event)?;
         match &stamped.event {
-            MarketEvent::Snapshot(_) | MarketEvent::Delta(_) => {}
-            MarketEvent::Status(_) | MarketEvent::Disconnect | MarketEvent::Quote(_) | MarketEvent::Trade(_) | MarketEvent::Bar(_) => {
-                return Ok(outcome);
-            }
+            MarketEvent::Snapshot(_) | MarketEvent::Delta(_) | MarketEvent::Disconnect => {}
+            MarketEvent::Status(_) | MarketEvent::Quote(_) | MarketEvent::Trade(_) | MarketEvent::Bar(_) => return Ok(outcome),
         }
         if let Some(state) = self.ticks.book_state(at) {
             self.account.book_state(at, state);

@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 
-use super::run::{RunError, drive, run};
+use super::run::{RunError, drive_with, run};
 use super::{EquitySeries, Outcome};
 use crate::input::{Interval, Source};
 use crate::judge::{Annual, MonteCarlo, Statistics, Verdict, Verdicts, cost_stress, drawdowns, returns};
 use crate::number::Money;
+use crate::risk::InMemory;
 use crate::spec::{SpecError, StrategyFile};
+use crate::strategy::Strategy;
 use crate::time::{NS_PER_DAY, Time};
 
 /// Where data is cut to see whether the same signals come of it.
@@ -69,7 +71,7 @@ pub fn judge<S: Source>(
     let monte_carlo = drawdowns(&returns, RUNS, seed);
     let universe = file.universe()?;
     let limit = f64::from(file.limits(&universe)?.drawdown_bps()) / 10_000.0;
-    let look_ahead = look_ahead(file, outcome.tally.events, seed, &open)?;
+    let look_ahead = look_ahead(file, outcome.tally.events, seed, &open, |_| Ok(file.build(&universe)?))?;
     let drawdown_95 = monte_carlo.as_ref().map(|monte_carlo| monte_carlo.percentile_95);
     Ok(Judged {
         statistics: Statistics::of(&returns, years_of(file)?),
@@ -80,12 +82,20 @@ pub fn judge<S: Source>(
     })
 }
 
-/// Whether data that ends earlier leads to the same orders and fills up to there.
-fn look_ahead<S: Source>(
+/// Whether data that ends earlier leads to the same orders and fills up to there, at twenty places drawn by the seed. `build` makes the
+/// strategy anew for each run and is told how many events the data has then: what a strategy reads ahead of the engine, it can read only so
+/// far.
+///
+/// Proves nothing of what a strategy knows from elsewhere than the data it is given.
+///
+/// # Errors
+/// [`RunError`].
+pub fn look_ahead<S: Source, T: Strategy>(
     file: &StrategyFile,
     events: u64,
     seed: u64,
     open: &impl Fn() -> Result<Option<S>, RunError>,
+    build: impl Fn(u64) -> Result<T, RunError>,
 ) -> Result<Verdict, RunError> {
     let (Some(whole), true) = (open()?, events > 0) else { return Ok(Verdict::Inconclusive) };
     let mut cuts: Vec<u64> =
@@ -93,7 +103,7 @@ fn look_ahead<S: Source>(
     cuts.sort_unstable();
     cuts.dedup();
     let (mut hashes, mut taken) = (Vec::new(), 0);
-    drive(file, whole, (), u64::MAX, |engine| {
+    drive_with(file, build(events)?, InMemory::default(), whole, (), u64::MAX, |engine| {
         taken += 1;
         if cuts.binary_search(&taken).is_ok() {
             hashes.push(engine.hash());
@@ -101,7 +111,7 @@ fn look_ahead<S: Source>(
     })?;
     for (cut, wanted) in cuts.iter().zip(&hashes) {
         let Some(data) = open()? else { return Ok(Verdict::Inconclusive) };
-        if drive(file, data, (), *cut, |_| {})?.hash() != *wanted {
+        if drive_with(file, build(*cut)?, InMemory::default(), data, (), *cut, |_| {})?.hash() != *wanted {
             return Ok(Verdict::Fail);
         }
     }

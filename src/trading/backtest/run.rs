@@ -7,7 +7,7 @@ use crate::account::Account;
 use crate::input::{InputError, Source};
 use crate::number::Overflow;
 use crate::order::StrategyTag;
-use crate::risk::{Guard, GuardStart, InMemory, Inputs, LatchKey};
+use crate::risk::{Guard, GuardStart, InMemory, Inputs, LatchKey, LatchStore};
 use crate::spec::{SpecError, StrategyFile};
 use crate::strategy::Strategy;
 use crate::time::Time;
@@ -46,28 +46,42 @@ pub type Prepared<R> = Engine<Box<dyn Strategy + Send>, InMemory, R>;
 /// # Errors
 /// [`RunError`].
 pub fn prepare<R: Record>(file: &StrategyFile, now: Time, record: R) -> Result<Prepared<R>, RunError> {
+    let strategy = file.build(&file.universe()?)?;
+    prepare_with(file, strategy, InMemory::default(), now, record)
+}
+
+/// The same of a strategy that is there already, with latches that are kept somewhere.
+fn prepare_with<S: Strategy, L: LatchStore, R: Record>(
+    file: &StrategyFile,
+    strategy: S,
+    latches: L,
+    now: Time,
+    record: R,
+) -> Result<Engine<S, L, R>, RunError> {
     let universe = Arc::new(file.universe()?);
     let limits = file.limits(&universe)?;
-    let strategy = file.build(&universe)?;
     let account = Account::new(universe, limits.market_rules(), file.cash)?;
-    let key = LatchKey { account: ACCOUNT.to_owned(), strategy: file.name.clone() };
-    let guard = Guard::start(GuardStart { key, epoch: 1, now }, limits, &account, Inputs::of_backtest(), InMemory::default());
+    let guard = Guard::start(GuardStart { key: latch_key(file), epoch: 1, now }, limits, &account, Inputs::of_backtest(), latches);
     Ok(Engine::new(file.settings()?, account, guard, StrategyTag::of(&file.name), strategy, record)?)
 }
 
+/// Whose latches those of a backtest are.
+pub fn latch_key(file: &StrategyFile) -> LatchKey {
+    LatchKey { account: ACCOUNT.to_owned(), strategy: file.name.clone() }
+}
+
 /// Takes up to so many events of some data; `each` sees the engine after each of them.
-///
-/// # Errors
-/// [`RunError`].
-pub fn drive<R: Record>(
+pub(super) fn drive_with<S: Strategy, L: LatchStore, R: Record>(
     file: &StrategyFile,
+    strategy: S,
+    latches: L,
     mut data: impl Source,
     record: R,
     most: u64,
-    mut each: impl FnMut(&Prepared<R>),
-) -> Result<Prepared<R>, RunError> {
+    mut each: impl FnMut(&Engine<S, L, R>),
+) -> Result<Engine<S, L, R>, RunError> {
     let mut next = data.advance()?;
-    let mut engine = prepare(file, next.map_or(Time(0), |key| key.time), record)?;
+    let mut engine = prepare_with(file, strategy, latches, next.map_or(Time(0), |key| key.time), record)?;
     let mut taken = 0;
     while next.is_some() && taken < most {
         if let Some(event) = data.current() {
@@ -87,5 +101,19 @@ pub fn drive<R: Record>(
 /// # Errors
 /// [`RunError`]: nothing of a run that stopped early is a result.
 pub fn run<R: Record>(file: &StrategyFile, data: impl Source, record: R) -> Result<(Outcome, R), RunError> {
-    Ok(drive(file, data, record, u64::MAX, |_| {})?.finish()?)
+    run_with_latches(file, data, record, InMemory::default())
+}
+
+/// The same with latches that outlive it: what stopped the strategy before stops it again, and latches that cannot be read halt it.
+///
+/// # Errors
+/// [`RunError`].
+pub fn run_with_latches<R: Record, L: LatchStore>(
+    file: &StrategyFile,
+    data: impl Source,
+    record: R,
+    latches: L,
+) -> Result<(Outcome, R), RunError> {
+    let strategy = file.build(&file.universe()?)?;
+    Ok(drive_with(file, strategy, latches, data, record, u64::MAX, |_| {})?.finish()?)
 }

@@ -3,18 +3,20 @@
 
 use std::hint::black_box;
 use std::io::{BufReader, Cursor};
+use std::sync::Arc;
 use std::time::Instant;
 
 use reeve_trading::account::Account;
-use reeve_trading::backtest::{EquitySeries, prepare, run};
+use reeve_trading::backtest::{Engine, EquitySeries, prepare, run};
 use reeve_trading::event::{Bar, Class, Key, MarketEvent, MarketStatus, Quote, Stamped, Trade};
 use reeve_trading::input::{BarColumns, BarFormat, CsvBars, Interval, StampedAt};
 use reeve_trading::instrument::InstrumentId;
-use reeve_trading::intent::Submit;
+use reeve_trading::intent::{Intent, Submit};
 use reeve_trading::number::{Price, Qty};
-use reeve_trading::order::{OrderEvent, Side};
+use reeve_trading::order::{OrderEvent, Side, StrategyTag};
 use reeve_trading::risk::{Guard, GuardStart, InMemory, Inputs, LatchKey};
 use reeve_trading::spec::StrategyFile;
+use reeve_trading::strategy::{Seen, Strategy, View};
 use reeve_trading::time::{NS_PER_MS, NS_PER_SECOND, Time};
 use serde_json::{Value, json};
 
@@ -87,7 +89,37 @@ fn tick(number: i64) -> Stamped<'static> {
     Stamped { key, exchange_time: time, instrument: AT, event }
 }
 
-fn ticks(strategy: &Value) -> u64 {
+/// Takes what is shown every tenth event: in when it is out, and out again.
+struct Flips(u64);
+
+impl Strategy for Flips {
+    fn on_event(&mut self, seen: &Seen<'_>, view: &View<'_>, intents: &mut Vec<Intent>) {
+        let Seen::Market(_) = seen else { return };
+        self.0 += 1;
+        if self.0.is_multiple_of(10) {
+            let side = if view.position(AT) == Qty::ZERO { Side::Buy } else { Side::Sell };
+            intents.push(Intent::Submit(Submit::market(AT, side, Qty(10), self.0)));
+        }
+    }
+}
+
+/// Fills of a strategy that takes what is shown.
+fn taken() -> u64 {
+    let file = file(json!({ "buyAndHold": { "instrument": "X", "qty": "1" } }));
+    let universe = Arc::new(file.universe().unwrap());
+    let limits = file.limits(&universe).unwrap();
+    let account = Account::new(universe, limits.market_rules(), file.cash).unwrap();
+    let key = LatchKey { account: "bench".to_owned(), strategy: "bench".to_owned() };
+    let guard = Guard::start(GuardStart { key, epoch: 1, now: Time(0) }, limits, &account, Inputs::of_backtest(), InMemory::default());
+    let mut engine = Engine::new(file.settings().unwrap(), account, guard, StrategyTag::of("bench"), Flips(0), ()).unwrap();
+    for number in 0..TICKS {
+        engine.market(&tick(number)).unwrap();
+    }
+    engine.finish().unwrap().0.tally.fills
+}
+
+/// Fills of a strategy that stands in line.
+fn queued(strategy: &Value) -> u64 {
     let mut engine = prepare(&file(strategy.clone()), Time(0), ()).unwrap();
     for number in 0..TICKS {
         engine.market(&tick(number)).unwrap();
@@ -116,7 +148,7 @@ fn csv() {
 /// The accept path of the chain: eight strategies on one account, 64 open orders, in batches of 16.
 fn chain() {
     let file = file(json!({ "buyAndHold": { "instrument": "X", "qty": "1" } }));
-    let universe = std::sync::Arc::new(file.universe().unwrap());
+    let universe = Arc::new(file.universe().unwrap());
     let limits = file.limits(&universe).unwrap();
     let mut account = Account::new(universe, limits.market_rules(), file.cash).unwrap();
     let mut now = Time(0);
@@ -157,14 +189,12 @@ fn main() {
     let idle = json!({ "donchianBreakout": { "instrument": "X", "enter": 100_000, "leave": 100_000, "qty": "10" } });
     let maker =
         json!({ "marketMaker": { "instrument": "X", "halfSpreadTicks": 10, "qty": "1", "maxPosition": "10", "toleranceTicks": 200 } });
-    let hold = json!({ "buyAndHold": { "instrument": "X", "qty": "1" } });
     per_second("bars_per_s_orders", BARS, || bars(&sma));
     per_second("bars_per_s_idle", BARS, || bars(&idle));
-    per_second("l1_events_per_s", TICKS, || {
-        black_box(ticks(&hold));
-    });
     let mut fills = 0;
-    per_second("queue_events_per_s", TICKS, || fills = ticks(&maker));
+    per_second("l1_events_per_s", TICKS, || fills = taken());
+    println!("FIGURE l1_fills {fills} 1");
+    per_second("queue_events_per_s", TICKS, || fills = queued(&maker));
     println!("FIGURE queue_fills {fills} 1");
     csv();
     chain();

@@ -94,7 +94,6 @@ impl Book {
         }
         if change.first_id > last.saturating_add(1) {
             self.lose();
-            self.gap = true;
             self.waiting.push(change);
             return Applied::Gap;
         }
@@ -109,11 +108,13 @@ impl Book {
         asks.iter().for_each(|level| self.asks.set(*level));
     }
 
-    /// The feed was lost: what the book was is no more known.
+    /// The feed was lost: what the book was is no more known, and it is a gap until the next snapshot, whatever else may still be heard of
+    /// the instrument.
     pub fn lose(&mut self) {
         self.bids.clear();
         self.asks.clear();
         self.last_id = None;
+        self.gap = true;
         self.waiting = Waiting::default();
     }
 

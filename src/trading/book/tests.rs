@@ -72,7 +72,7 @@ fn a_lost_feed_is_no_book() {
     let mut book = Book::new(10);
     snapshot(&mut book, 1, &[(97, 5)], &[(101, 1)]);
     book.lose();
-    assert_eq!((book.state(), book.last_id()), (BookState::Absent, None));
+    assert_eq!((book.state(), book.last_id()), (BookState::Gap, None));
 }
 
 proptest! {

@@ -236,6 +236,37 @@ fn latency_goes_both_ways_and_the_books_wait_for_the_word() {
 }
 
 #[test]
+fn a_stop_goes_by_the_last_trade_or_where_that_is_asked_for_by_the_mark() {
+    let by = |trigger: &str| file(|file| file["backtest"]["stopTrigger"] = json!(trigger));
+    let stop = Submit { kind: OrderKind::Stop { trigger: Price(105) }, ..Submit::market(AT, Side::Buy, Qty(1), 1) };
+    // The market goes past the trigger, and no one trades; then someone trades past it in a market that is below.
+    let (past, below) = (quote(106, 9, 107, 9), quote(99, 9, 100, 9));
+    let quoted = [below, below, past, past, past];
+    let traded = [below, below, trade(106, 1, Side::Buy), below, below];
+    let filled = |trigger: &str, events: &[MarketEvent<'_>]| play(&by(trigger), events, &[(0, stop)]).fills;
+    assert_eq!((filled("last_trade", &quoted), filled("last_trade", &traded)), (vec![], vec![(100, 1, false)]));
+    assert_eq!((filled("mark", &quoted), filled("mark", &traded)), (vec![(107, 1, false)], vec![]));
+    // The mid of 104 and 105 is half a tick short of the trigger, and without a market there is nothing but the trade.
+    assert_eq!(filled("mark", &[below, below, quote(104, 9, 105, 9), quote(104, 9, 106, 9)]), [(106, 1, false)]);
+    assert_eq!(filled("mark", &[below, MarketEvent::Disconnect, trade(106, 1, Side::Buy), below]), []);
+}
+
+#[test]
+fn after_a_disconnect_quotes_alone_make_no_market_of_an_instrument_that_has_a_book() {
+    let level = |price, qty| Level { price: Price(price), qty: Qty(qty) };
+    let (bids, asks) = ([level(99, 5)], [level(100, 5)]);
+    let snapshot = |id| MarketEvent::Snapshot(BookChange { first_id: id, last_id: id, bids: &bids, asks: &asks });
+    let delta = MarketEvent::Delta(BookChange { first_id: 5, last_id: 5, bids: &[], asks: &[] });
+    let fresh = quote(99, 5, 100, 5);
+    let events = [fresh, snapshot(1), MarketEvent::Disconnect, fresh, delta, fresh, snapshot(5), fresh, fresh];
+    let order = |tag| Submit { tag, ..buy(1, OrderKind::Market) };
+    let played = play(&file(|_| {}), &events, &[(1, order(1)), (3, order(2)), (5, order(3)), (7, order(4))]);
+    let denied: Vec<_> = played.kept.denied.iter().map(|denied| (denied.at.0 / NS_PER_MS, denied.denial.code)).collect();
+    assert_eq!(denied, [(3, Code::StaleData), (5, Code::StaleData)]);
+    assert_eq!(played.kept.orders.len(), 2, "before the line was lost, and once the book was there again");
+}
+
+#[test]
 fn timers_come_at_their_time_and_before_what_is_later() {
     let events: Vec<_> = (0..4).map(|n| quote(99, 5, 100 + n, 7)).collect();
     let played = play_intents(&file(|_| {}), &events, vec![(0, Intent::Timer(Time(2 * NS_PER_MS))), (1, Intent::Timer(Time(0)))]);

@@ -41,6 +41,30 @@ impl Latency {
         }
     }
 
+    /// A recording as text: after a line `time,there_ns,back_ns`, a line for each time from which on it held, nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// The line, counted from one, and what is wrong with it.
+    pub fn from_csv(text: &str) -> Result<Latency, (usize, String)> {
+        let mut lines = text.lines().zip(1..);
+        match lines.next() {
+            Some(("time,there_ns,back_ns", _)) => {}
+            found => return Err((1, format!("expected time,there_ns,back_ns, found {:?}", found.map_or("nothing", |(line, _)| line)))),
+        }
+        if !text.ends_with('\n') {
+            return Err((text.lines().count(), "the last line does not end: it may have been cut".to_owned()));
+        }
+        let mut entries = Vec::new();
+        for (line, number) in lines {
+            let wrong = || (number, format!("expected three whole numbers, found {:?}", line.chars().take(60).collect::<String>()));
+            let values: Vec<i64> = line.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+            let [time, there_ns, back_ns] = values[..] else { return Err(wrong()) };
+            entries.push((Time(time), Delay { there_ns, back_ns }));
+        }
+        Latency::recorded(entries)
+            .map_err(|place| (place + 2, "expected a time after the one before it, and no delay below zero".to_owned()))
+    }
+
     /// The delay of what is sent at this time.
     pub fn at(&self, now: Time) -> Delay {
         match self {
@@ -68,5 +92,25 @@ mod tests {
         assert_eq!(Latency::recorded(vec![(Time(10), delay(5)), (Time(10), delay(7))]), Err(1));
         assert_eq!(Latency::recorded(vec![(Time(10), delay(-5))]), Err(0));
         assert_eq!(Latency::recorded(Vec::new()), Err(0));
+    }
+
+    #[test]
+    fn a_recording_that_is_not_one_is_refused_with_its_line() {
+        let head = "time,there_ns,back_ns\n";
+        let good = Latency::from_csv(&format!("{head}10,5,1\n20,7,1\n")).unwrap();
+        assert_eq!([good.at(Time(19)).there_ns, good.at(Time(20)).there_ns], [5, 7]);
+        for (text, line) in [
+            ("", 1),
+            ("10,5,1\n", 1),
+            (head, 2),
+            ("time,there_ns,back_ns\n10,5\n", 2),
+            ("time,there_ns,back_ns\n10,5,1\n20,x,1\n", 3),
+            ("time,there_ns,back_ns\n10,5,1\n10,7,1\n", 3),
+            ("time,there_ns,back_ns\n10,5,1\n20,-7,1\n", 3),
+            ("time,there_ns,back_ns\n10,5,1\n20,7,", 3),
+            ("time,there_ns,back_ns\n10,5,99999999999999999999\n", 2),
+        ] {
+            assert_eq!(Latency::from_csv(text).map_err(|(line, _)| line), Err(line), "{text:?}");
+        }
     }
 }

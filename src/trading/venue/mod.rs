@@ -13,7 +13,7 @@ mod trail;
 pub use bars::{BarFill, BarVenue, BarVenueRules};
 pub(crate) use funds::Funds;
 pub use latency::{Delay, Latency};
-pub use ticks::TickVenue;
+pub use ticks::{TickVenue, Triggers};
 
 use crate::event::Key;
 use crate::instrument::{Fee, Liquidity};

@@ -11,7 +11,7 @@ use super::{Asked, Desk, OnTheWay, VenueError, is_pair, reduce};
 use crate::account::BookState;
 use crate::event::{Key, MarketEvent, Quote, Trade};
 use crate::instrument::{InstrumentId, Liquidity};
-use crate::number::{Price, Qty};
+use crate::number::{HalfTicks, Price, Qty};
 use crate::order::{ClientId, Fill, Order, OrderEvent, OrderKind, Refusal, Side, TimeInForce};
 use crate::risk::Checked;
 
@@ -42,14 +42,25 @@ pub struct TickVenue {
     /// By time of arrival.
     resting: Vec<Resting>,
     shown: Vec<Shown>,
+    triggers: Triggers,
     next_exec: u64,
+}
+
+/// What sets off a stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Triggers {
+    /// The last trade.
+    #[default]
+    LastTrade,
+    /// The mark: the mid of an uncrossed market, and a trade only where there is none.
+    Mark,
 }
 
 impl TickVenue {
     /// An empty venue of so many instruments.
-    pub fn new(instruments: usize) -> TickVenue {
+    pub fn new(instruments: usize, triggers: Triggers) -> TickVenue {
         let shown = (0..instruments).map(|_| Shown::default()).collect();
-        TickVenue { on_the_way: VecDeque::new(), resting: Vec::new(), shown, next_exec: 1 }
+        TickVenue { on_the_way: VecDeque::new(), resting: Vec::new(), shown, triggers, next_exec: 1 }
     }
 
     /// Takes an order on its way. Keys rise.
@@ -98,11 +109,17 @@ impl TickVenue {
         match event {
             MarketEvent::Trade(trade) => {
                 self.fill_line(at, trade, desk)?;
-                self.trigger(at, trade.price, desk)
+                match (self.triggers, self.mid(at)) {
+                    (Triggers::LastTrade, _) | (Triggers::Mark, None) => self.trigger(at, HalfTicks::of(trade.price)?, desk),
+                    (Triggers::Mark, Some(_)) => Ok(()),
+                }
             }
             MarketEvent::Quote(_) | MarketEvent::Snapshot(_) | MarketEvent::Delta(_) => {
                 self.shorten_lines(at);
-                Ok(())
+                match (self.triggers, self.mid(at)) {
+                    (Triggers::Mark, Some(mid)) => self.trigger(at, mid, desk),
+                    (Triggers::LastTrade, _) | (Triggers::Mark, None) => Ok(()),
+                }
             }
             MarketEvent::Status(_) | MarketEvent::Disconnect | MarketEvent::Bar(_) => Ok(()),
         }
@@ -231,12 +248,18 @@ impl TickVenue {
         }
     }
 
-    /// Sets off stops by the last trade, by time of arrival.
-    fn trigger(&mut self, at: InstrumentId, last: Price, desk: &mut dyn Desk) -> Result<(), VenueError> {
+    /// The middle of what is shown, while that is a market.
+    fn mid(&self, at: InstrumentId) -> Option<HalfTicks> {
+        let best = self.shown[usize::from(at.0)].best().filter(|best| best.bid.0 > 0 && best.bid < best.ask)?;
+        HalfTicks::mid(best.bid, best.ask).ok()
+    }
+
+    /// Sets off stops by a price, by time of arrival. Between two ticks a trailing stop follows the one that sets it off later.
+    fn trigger(&mut self, at: InstrumentId, price: HalfTicks, desk: &mut dyn Desk) -> Result<(), VenueError> {
         let reached = |resting: &Resting| {
             let touched = |trigger: Price| match resting.order.side {
-                Side::Buy => last >= trigger,
-                Side::Sell => last <= trigger,
+                Side::Buy => price.floor() >= trigger,
+                Side::Sell => price.ceil() <= trigger,
             };
             resting.order.instrument == at
                 && !resting.triggered
@@ -249,7 +272,11 @@ impl TickVenue {
             self.meet(id, desk)?;
         }
         for resting in self.resting.iter_mut().filter(|resting| resting.order.instrument == at) {
-            resting.trail.follow(resting.order.side, resting.order.kind, last);
+            let by = match resting.order.side {
+                Side::Buy => price.ceil(),
+                Side::Sell => price.floor(),
+            };
+            resting.trail.follow(resting.order.side, resting.order.kind, by);
         }
         Ok(())
     }

@@ -260,6 +260,29 @@ fn row_12_the_loss_from_the_highest_equity() {
 }
 
 #[test]
+fn rows_11_and_12_trip_at_their_limit_to_the_last_digit() {
+    // One basis point of a million is 100. What leaves without a word is a loss.
+    let after_loss = |limits: serde_json::Value, lost: &str| {
+        let mut world = World::new(limits);
+        let lost = money(lost).negated().unwrap();
+        world.account.deposit(reeve_trading::instrument::Universe::REPORTING, lost).unwrap();
+        world.quote(10_000, 10_002);
+        (world.guard.state(), world.code(&buy(1, 1)))
+    };
+    for (lost, trips) in [("99.999999999999999999999999", false), ("100", true), ("100.000000000000000000000001", true), ("-5", false)] {
+        let daily = trips.then_some(Code::DailyLoss).map_or((State::Active, None), |code| (State::Reducing(code), Some(code)));
+        assert_eq!(after_loss(json!({ "maxDailyLossBps": 1 }), lost), daily, "{lost} lost");
+        assert_eq!(after_loss(json!({ "maxDailyLoss": "100" }), lost), daily, "{lost} lost");
+        let drawdown = trips.then_some(Code::Drawdown).map_or((State::Active, None), |code| (State::Halted(code), Some(code)));
+        assert_eq!(after_loss(json!({ "maxDrawdownBps": 1 }), lost), drawdown, "{lost} lost");
+    }
+    // Everything lost, and more: equity that is no more above zero denies by itself, and both have tripped.
+    for lost in ["1000000", "1000001"] {
+        assert_eq!(after_loss(json!({}), lost).0, State::Halted(Code::Drawdown), "{lost} lost");
+    }
+}
+
+#[test]
 fn row_13_losses_in_a_row_pause_entries() {
     let mut world = World::new(json!({ "lossStreak": { "trades": 2, "pauseMs": 60_000 } }));
     let lose = |world: &mut World, tag: u64| {
