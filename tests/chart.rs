@@ -125,6 +125,20 @@ async fn the_operator_runs_as_nobody_and_alone() {
 }
 
 #[tokio::test]
+async fn the_key_that_signs_is_made_by_the_chart_or_brought_and_is_mounted_to_read() {
+    let (own, brought) = (rendered(&[]).await, rendered(&["--set", "journal.signingKey.existingSecret=ours"]).await);
+    let secret = of_kind(&own, "Secret").next().expect("the chart makes a key");
+    assert_eq!(secret["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "what it signed is worth what the key is");
+    assert!(secret["data"]["first.pem"].is_string() && secret["data"]["active"].is_string());
+    assert_eq!(of_kind(&brought, "Secret").count(), 0);
+    for (objects, name) in [(&own, "reeve-journal-key"), (&brought, "ours")] {
+        let pod = &of_kind(objects, "Deployment").next().unwrap()["spec"]["template"]["spec"];
+        let mounted = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "journal-key").unwrap();
+        assert_eq!(mounted["secret"]["secretName"], name);
+    }
+}
+
+#[tokio::test]
 async fn in_named_namespaces_the_operator_has_no_right_elsewhere() {
     let objects = rendered(&["--set", "watchNamespaces={team-a,team-b}", "--set", "secretNamespaces={team-a}"]).await;
     let bound: Vec<&Value> =

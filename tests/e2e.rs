@@ -1,6 +1,7 @@
 //! Scenarios on a real cluster, by theme. `./hack/test` prepares the cluster, the chart and the binaries, and runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod anchors;
 mod approvals;
 mod budgets;
 mod chart;

@@ -25,6 +25,6 @@ mod world;
 
 pub use world::{
     Cluster, Ended, FakeModel, Gate, OPERATOR, Operator, OwnAdmission, Person, Rows, Start, Turn, Until, World, budget, call, calls,
-    ci_written, deadline, finish, one_line_written, priced_models, random_name, reeve, repository, run_to_end, sandbox_image, says, status,
-    workspace, yaml, yaml_all,
+    ci_written, deadline, finish, one_line_written, priced_models, random_name, reeve, repository, run_to_end, sandbox_image, says,
+    signing_key, status, workspace, yaml, yaml_all,
 };

@@ -273,7 +273,9 @@ pub struct UsageStatus {
     pub cost_usd: String,
 }
 
-/// Head of a run's journal: what `reeve journal verify` compares with.
+/// Head of a run's journal, signed by the operator: what `reeve journal verify --status` compares with. It finds a journal whose tail was cut,
+/// whose run was deleted or whose rows were written anew by whoever holds the database but not the operator's key; save it elsewhere to find
+/// the same by the holder of that key.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalHead {
@@ -282,6 +284,14 @@ pub struct JournalHead {
     /// Its hash.
     #[schemars(length(max = 71))]
     pub hash: String,
+    /// Name of the key that signed it: the first 16 bytes of the SHA-256 of the public key, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub key_id: Option<String>,
+    /// Ed25519 signature over the run's UID, seq, hash and keyId, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 88))]
+    pub signature: Option<String>,
 }
 
 /// A question to a person.

@@ -60,6 +60,8 @@ pub mod label {
     /// Annotation on the PolicySet that the operator made: digest of the spec that it came with. While the spec still is that, a newer Reeve
     /// brings it up to date; one that a person has edited is left alone.
     pub const SHIPPED: &str = "reeve.dev/shipped-digest";
+    /// On the ConfigMaps that keep the roots of a journal: name of the Lease of the operator that wrote them.
+    pub const JOURNAL_ANCHORS: &str = "reeve.dev/journal-anchors";
     /// Annotation on a Secret: the hosts (`host` or `host:port`, comma separated) that its value may be sent to.
     pub const ALLOWED_HOSTS: &str = "reeve.dev/allowed-hosts";
 }

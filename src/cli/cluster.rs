@@ -57,6 +57,11 @@ impl Connection {
         Ok((client, namespace))
     }
 
+    /// The namespace that was given as a flag.
+    pub(crate) fn given_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     async fn config(&self) -> Result<Config, Failure> {
         let options = KubeConfigOptions { context: self.context.clone(), cluster: self.cluster.clone(), user: self.user.clone() };
         let chosen = options.context.is_some() || options.cluster.is_some() || options.user.is_some();

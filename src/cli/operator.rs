@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use reeve_operator::{Config, LoopbackAddress};
+use reeve_operator::{Config, LoopbackAddress, WitnessUrl};
 use reeve_store::Place;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ const WORKER_THREADS: usize = 2;
 /// Runs the operator. Each flag can be given as an environment variable; the flag wins.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example, outside a cluster:\n  reeve operator --namespace reeve-system --identity $(uuidgen) --data-dir /tmp/reeve \\\n    --sandbox-installer-image localhost/reeve:dev"
+    after_help = "Example, outside a cluster:\n  reeve operator --namespace reeve-system --identity $(uuidgen) --data-dir /tmp/reeve \\\n    --journal-key-dir /tmp/reeve-keys --sandbox-installer-image localhost/reeve:dev"
 )]
 pub(crate) struct Operator {
     /// Namespace of its Lease and of the PolicySets that apply everywhere: its own. In a Pod, POD_NAMESPACE
@@ -73,6 +73,12 @@ pub(crate) struct Operator {
     /// Binding of that policy
     #[arg(long, env = "REEVE_DECISION_BINDING", value_name = "NAME", default_value = "reeve-approval-decision")]
     decision_binding: String,
+    /// Directory of the keys that sign the journal: NAME.pem each, and `active` with the name of the one that signs
+    #[arg(long, env = "REEVE_JOURNAL_KEY_DIR", value_name = "DIR", default_value = crate::journal::KEY_DIR)]
+    journal_key_dir: PathBuf,
+    /// Where each root of the journal's signed heads is posted as JSON, besides the ConfigMaps and the log. Nothing waits for the answer
+    #[arg(long, env = "REEVE_WITNESS_URL", value_name = "URL", hide_env_values = true)]
+    witness_url: Option<WitnessUrl>,
     /// Form of the log, which goes to standard error
     #[arg(long, env = "REEVE_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -157,6 +163,8 @@ impl Operator {
             approval_binding: self.approval_binding,
             decision_policy: self.decision_policy,
             decision_binding: self.decision_binding,
+            journal_key_dir: self.journal_key_dir,
+            witness: self.witness_url,
             max_concurrent_runs: self.max_concurrent_runs.get(),
         })
     }

@@ -45,6 +45,11 @@ impl Digest {
         })
     }
 
+    /// The digest itself, as it stands in a hash tree.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Finishes an incremental hash.
     pub fn finish(hasher: Sha256) -> Digest {
         Digest(hasher.finalize().into())

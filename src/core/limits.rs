@@ -72,3 +72,10 @@ pub const MAX_PAUSE_SECONDS: u32 = 604_800;
 pub const MAX_PRICE_AGE_DAYS: i32 = 90;
 /// How often a model is asked again on the same route after an answer that was cut or came too late. Each may be charged.
 pub const MAX_UNCERTAIN_REQUESTS: u32 = 2;
+
+/// Rows that may come between a row and the one in which it is signed, rows. A head is signed within seconds of being written, and the
+/// verifier holds so many rows' hashes (56 bytes each) to find it; the last row of a stream is found however long ago it was written.
+pub const SIGNED_WITHIN_ROWS: usize = 16_384;
+
+/// Heads in one `journal.anchored`, heads: each takes some 250 bytes of a row that may have 256 KiB.
+pub const MAX_ANCHORED_HEADS: usize = 256;

@@ -124,7 +124,10 @@ impl Redactor {
             | Event::BudgetSettled(_)
             | Event::RunResumed(_)
             | Event::PolicyActivated(_)
-            | Event::BudgetLimited(_) => {}
+            | Event::BudgetLimited(_)
+            | Event::KeyIntroduced(_)
+            | Event::KeyRotated(_)
+            | Event::JournalAnchored(_) => {}
         }
         event
     }

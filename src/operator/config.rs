@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::anchors::WitnessUrl;
 use reeve_store::Place;
 
 /// Port of the read API in the operator's Pod, which `kubectl reeve` forwards to.
@@ -35,6 +36,10 @@ pub struct Config {
     pub http_address: SocketAddr,
     /// Where the read API is served.
     pub read_api_address: LoopbackAddress,
+    /// Directory of the keys that sign the journal: `NAME.pem` each, and `active` with the name of the one that signs.
+    pub journal_key_dir: PathBuf,
+    /// Where each root of the journal's signed heads is posted, beside the ConfigMap and the log.
+    pub witness: Option<WitnessUrl>,
     /// Runs that are driven at the same time, at least 1.
     pub max_concurrent_runs: usize,
     /// Name of the ValidatingAdmissionPolicy that proves votes.
@@ -120,6 +125,8 @@ mod tests {
     #[test]
     fn a_file_serves_one_replica_and_postgres_more() {
         let config = |journal: &str, replicas| Config {
+            journal_key_dir: PathBuf::new(),
+            witness: None,
             namespace: "reeve".to_owned(),
             watch_namespaces: Vec::new(),
             data_dir: PathBuf::from("/data"),

@@ -11,6 +11,7 @@ use reeve_store::{Artifacts, Journal};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::anchors::Anchors;
 use crate::cluster::Backoff;
 use crate::config::Config;
 use crate::controllers::Budgets;
@@ -63,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) known_budgets: Budgets,
     /// Held while a row is appended to the operator's own stream: each needs the head of the one before.
     pub(crate) own_stream: tokio::sync::Mutex<()>,
+    /// What signs the journal, and shows its heads outside of it.
+    pub(crate) anchors: Option<Arc<Anchors>>,
     /// Whether this process does its work.
     pub(crate) readiness: Readiness,
     /// Set when this process must not act any more.
@@ -85,6 +88,9 @@ impl Context {
         let _turn = self.own_stream.lock().await;
         let after = self.journal.head(&Stream::operator()).await?.map(|head| head.seq);
         self.journal.append(self.epoch, &Stream::operator(), after, vec![draft]).await?;
+        if let Some(anchors) = &self.anchors {
+            anchors.want(&Stream::operator());
+        }
         Ok(())
     }
 

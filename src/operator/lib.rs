@@ -5,6 +5,7 @@
 //! | `controllers/` | one file a kind: observe → validate → plan → apply → status |
 //! | `run/` | drives a run: `reeve_core::run::next` says the step, `run/driver.rs` does it |
 //! | `sandbox/` | the Job, its Pod, the one stream to it |
+//! | `anchors/` | the journal's keys; signed heads and roots, put where the holder of the database cannot reach |
 //! | `cluster/` | the Lease, writes to the API server, backoff |
 //! | `web/` | health and metrics; on loopback, the read API |
 //!
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod anchors;
 pub mod cluster;
 mod config;
 mod context;
@@ -42,6 +44,7 @@ use reeve_store::{Artifacts, Journal};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+pub use anchors::{Keys, WitnessUrl};
 pub use config::{Config, LoopbackAddress, READ_API_PORT};
 pub use error::Error;
 pub use surroundings::{ByteStream, Chance, Clock, Streams, Surroundings};
@@ -62,6 +65,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check().map_err(Error::Config)?;
     telemetry::check().map_err(|error| Error::bug(error.to_string()))?;
+    // Before the journal is touched: nothing is written that could not be signed.
+    let keys = Keys::read(&config.journal_key_dir).map_err(Error::Config)?;
     let journal = Journal::open_at(&config.journal).await?;
     let artifacts = Artifacts::open(&config.data_dir.join("artifacts")).await?;
     let readiness = Readiness::new("waits for the Lease");
@@ -93,6 +98,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
         journal: journal.clone(),
         artifacts,
         epoch: held.epoch(),
+        keys: Some(keys),
         readiness: readiness.clone(),
     };
     let outcome = tokio::select! {
@@ -127,6 +133,8 @@ pub struct Leading {
     pub artifacts: Artifacts,
     /// Epoch of the Lease that is held.
     pub epoch: reeve_core::journal::Epoch,
+    /// The keys that sign the journal. [`run`] always has them; None, nothing is signed: for a simulated world that does not look at that.
+    pub keys: Option<Keys>,
     /// Told once everything is known that work needs.
     pub readiness: Readiness,
 }
@@ -138,7 +146,7 @@ pub struct Leading {
 /// # Errors
 /// [`Error`] where what is in force cannot be read at the start.
 pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error> {
-    let Leading { config, surroundings, client, journal, artifacts, epoch, readiness } = leading;
+    let Leading { config, surroundings, client, journal, artifacts, epoch, keys, readiness } = leading;
     let scopes: Vec<Scope> = match config.watch_namespaces.as_slice() {
         [] => vec![Scope::All],
         some => some.iter().cloned().map(Scope::Namespace).collect(),
@@ -164,6 +172,10 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
     }
     let kill = Arc::new(kill::Kill::new(&config.namespace, &judged_by));
     work.extend(judged_by.iter().map(|scope| kill::keep(Arc::clone(&kill), &client, scope)));
+    let anchors = match keys {
+        Some(keys) => Some(Arc::new(anchors::Anchors::open(&client, &config, &journal, epoch, keys, surroundings.clock.now()).await?)),
+        None => None,
+    };
     let places = Arc::new(Semaphore::new(config.max_concurrent_runs));
     let context = Arc::new(Context {
         config,
@@ -184,9 +196,11 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
         budgets: tokio::sync::watch::channel(0).0,
         known_budgets: controllers::Budgets::default(),
         own_stream: tokio::sync::Mutex::default(),
+        anchors,
         readiness: readiness.clone(),
         stop: stop.clone(),
     });
+    work.extend(context.anchors.clone().map(|anchors| anchors::keep(Arc::clone(&context), anchors)));
     controllers::ensure_default(&context).await?;
     if elsewhere {
         work.extend(controllers::everywhere(&context, &own));

@@ -42,6 +42,8 @@ struct Metrics {
     journal_errors: IntCounterVec,
     halts: IntCounterVec,
     approvals: IntCounterVec,
+    anchored_heads: IntGauge,
+    anchor_errors: IntCounterVec,
 }
 
 /// Seconds of what a person waits for: sandbox starts, model answers, tools.
@@ -70,6 +72,8 @@ impl Metrics {
         registry.register(Box::new(lease_epoch.clone()))?;
         let sessions_lost = IntCounter::new("reeve_sandbox_sessions_lost_total", "Sandbox streams that ended without being closed by us.")?;
         registry.register(Box::new(sessions_lost.clone()))?;
+        let anchored_heads = IntGauge::new("reeve_journal_anchored_heads", "Heads of the journal that are signed.")?;
+        registry.register(Box::new(anchored_heads.clone()))?;
         Ok(Metrics {
             lease_epoch,
             sessions_lost,
@@ -102,6 +106,8 @@ impl Metrics {
             policy_decisions: counter("reeve_policy_decisions_total", "What policy said.", &["gen_ai_tool_name", "verdict"])?,
             journal_errors: counter("reeve_journal_errors_total", "Journal appends that failed.", &["class"])?,
             halts: counter("reeve_halts_total", "Runs whose processes were killed by a kill switch, by what did it.", &["by"])?,
+            anchored_heads,
+            anchor_errors: counter("reeve_journal_anchor_errors_total", "Signed heads that could not be written somewhere.", &["to"])?,
             approvals: counter("reeve_approvals_total", "Approvals, by action and phase.", &["action", "phase"])?,
             registry,
         })
@@ -485,6 +491,43 @@ impl Event for JournalFailed<'_> {
         let JournalFailed { stream, class, error } = self;
         tracing::error!(stream, %class, error, "journal append failed");
         count(|metrics| metrics.journal_errors.with_label_values(&[class.as_str()]).inc());
+    }
+}
+
+/// Heads were signed, and are in the journal. This line of the log is one of the places that keep their root.
+pub struct JournalAnchored<'a> {
+    /// Names the log.
+    pub log: &'a str,
+    /// Heads in the tree.
+    pub size: u64,
+    /// Its root.
+    pub root: &'a str,
+    /// The key that signed.
+    pub key_id: &'a str,
+    /// Its signature.
+    pub signature: &'a str,
+}
+
+impl Event for JournalAnchored<'_> {
+    fn emit(self) {
+        let JournalAnchored { log, size, root, key_id, signature } = self;
+        tracing::info!(log, size, root, key_id, signature, "journal anchored");
+        count(|metrics| metrics.anchored_heads.set(i64::try_from(size).unwrap_or(i64::MAX)));
+    }
+}
+
+/// Signed heads could not be written somewhere. Work goes on; all but the witness are tried again.
+pub struct AnchorFailed<'a> {
+    /// `journal`, `configmap` or `witness`.
+    pub to: &'static str,
+    /// The error.
+    pub error: &'a str,
+}
+
+impl Event for AnchorFailed<'_> {
+    fn emit(self) {
+        tracing::warn!(to = self.to, error = self.error, "journal heads could not be anchored");
+        count(|metrics| metrics.anchor_errors.with_label_values(&[self.to]).inc());
     }
 }
 

@@ -29,7 +29,7 @@ pub use model::{FakeModel, Gate, Turn, call, calls, ci_written, finish, one_line
 pub use operator::{Operator, Start};
 pub use outcome::{Ended, Until};
 pub use person::{Person, yaml, yaml_all};
-pub use setup::priced_models;
+pub use setup::{priced_models, signing_key};
 
 use operator::{Log, Site};
 
@@ -82,8 +82,11 @@ impl World {
         let namespace = format!("t-{name}-{}", random_name());
         let admin = Person { client: cluster.client.clone(), namespace: namespace.clone() };
         let folder = tempfile::Builder::new().prefix("reeve-test-").tempdir().unwrap();
-        let site = Site { namespace, kubeconfig: folder.path().join("kubeconfig"), data: folder.path().join("data") };
+        let at = |name: &str| folder.path().join(name);
+        let site = Site { namespace, kubeconfig: at("kubeconfig"), data: at("data"), keys: at("keys") };
         std::fs::create_dir(&site.data).unwrap();
+        std::fs::create_dir(&site.keys).unwrap();
+        std::fs::write(site.keys.join("first.pem"), setup::signing_key()).unwrap();
         setup::namespace(&admin, labels).await;
         World { admin, cluster, site, logs: Mutex::default(), folder }
     }
@@ -120,6 +123,11 @@ impl World {
     /// The folder of journal and artifacts.
     pub fn data(&self) -> &Path {
         &self.site.data
+    }
+
+    /// The folder of the keys that sign the journal.
+    pub fn keys(&self) -> &Path {
+        &self.site.keys
     }
 
     /// A folder for the test's own files.

@@ -21,13 +21,15 @@ pub struct Start {
     pub data: Option<PathBuf>,
     /// `point@n`: the fail point at which it ends itself by SIGKILL.
     pub crash_at: Option<String>,
+    /// Directory of the keys that sign the journal; None for the world's own.
+    pub keys: Option<PathBuf>,
     /// Name of the admission policy on approvals and of its binding; None for the chart's, bound to the tests' namespaces.
     pub admission: Option<String>,
 }
 
 impl Default for Start {
     fn default() -> Start {
-        Start { identity: "first".to_owned(), data: None, crash_at: None, admission: None }
+        Start { identity: "first".to_owned(), data: None, crash_at: None, keys: None, admission: None }
     }
 }
 
@@ -36,6 +38,7 @@ pub(crate) struct Site {
     pub(crate) namespace: String,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) data: PathBuf,
+    pub(crate) keys: PathBuf,
 }
 
 /// A running operator. Dropped, it is killed.
@@ -84,6 +87,8 @@ impl Operator {
             .args(["--watch-namespace", &site.namespace])
             .arg("--data-dir")
             .arg(data)
+            .arg("--journal-key-dir")
+            .arg(start.keys.as_ref().unwrap_or(&site.keys))
             .args(["--http-address", &http])
             .args(["--read-api-address", "127.0.0.1:0"])
             .args(["--sandbox-installer-image", &cluster::reeve_image()])

@@ -1,5 +1,7 @@
 //! What every test's namespace has.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::Api;
@@ -77,4 +79,12 @@ pub(crate) fn profile(name: &str, providers: &[&str]) -> Value {
             "sandbox": {"image": sandbox_image(), "resources": {"cpu": "1", "memory": "256Mi", "workspace": "64Mi"}},
         },
     })
+}
+
+/// A private key that signs a journal, as `openssl genpkey -algorithm ed25519` writes it (PKCS#8, RFC 8410).
+pub fn signing_key() -> String {
+    const PREFIX: [u8; 16] = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let seed = std::iter::repeat_with(|| fastrand::u8(..)).take(32);
+    let bytes: Vec<u8> = PREFIX.into_iter().chain(seed).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64.encode(bytes))
 }

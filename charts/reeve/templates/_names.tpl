@@ -35,6 +35,10 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "reeve.serviceAccount"
 [requester, approval-decision]
 {{- end -}}
 
+{{- define "reeve.signingKey" -}}
+{{- default (printf "%s-journal-key" (include "reeve.fullname" .)) .Values.journal.signingKey.existingSecret -}}
+{{- end -}}
+
 {{- define "reeve.image" -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}

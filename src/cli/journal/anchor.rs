@@ -1,37 +1,213 @@
-//! Heads saved outside the database.
+//! Heads and roots saved outside the database: files of several forms, and what a cluster holds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ListParams;
+use kube::core::DynamicObject;
+use kube::{Api, Client};
+use reeve_api::label::JOURNAL_ANCHORS;
 use reeve_core::Digest;
-use reeve_core::journal::{Head, Seq, Stream};
+use reeve_core::journal::sign::{KeyId, Signature};
+use reeve_core::journal::{Head, PostedRoot, SavedHead, SavedRoot, Seq, SignatureOf, Stream, merkle};
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::cluster::refused;
 use crate::exit::Failure;
 
-/// One line of an anchor file.
+/// Objects in one answer of the API server.
+const PAGE: u32 = 500;
+
+/// What was saved.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    pub(super) heads: Vec<SavedHead>,
+    roots: Vec<PostedRoot>,
+}
+
+/// A head as people save it.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Anchor {
     /// A run's UID, or `operator`.
     stream: Stream,
     seq: Seq,
     hash: Digest,
+    key_id: Option<KeyId>,
+    signature: Option<Signature>,
 }
 
-/// The heads in this file, a JSON or YAML list of `{stream, seq, hash}`.
-pub(super) fn read(file: &Path) -> Result<Vec<(Stream, Head)>, Failure> {
-    let text = std::fs::read_to_string(file).map_err(Failure::reading(file.display()))?;
-    parse(&text).map_err(|why| Failure::unusable(format!("{}: expected a list of {{stream, seq, hash}}: {why}", file.display())))
+/// Head of an AgentRun's status.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    seq: Seq,
+    hash: Digest,
+    key_id: Option<KeyId>,
+    signature: Option<Signature>,
 }
 
-fn parse(text: &str) -> Result<Vec<(Stream, Head)>, String> {
-    // JSON is YAML.
-    let anchors: Vec<Anchor> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-    if anchors.is_empty() {
-        // A file that lost its lines must not pass for one that was met.
-        return Err("it is empty".to_owned());
+impl Saved {
+    /// What is in this file: a JSON or YAML list of `{stream, seq, hash}` or of roots, roots one JSON object a line as a witness keeps them,
+    /// or what `kubectl get -o json` or `-o yaml` says of AgentRuns or of the ConfigMaps of a journal.
+    pub(super) fn read(file: &Path) -> Result<Saved, Failure> {
+        let text = std::fs::read_to_string(file).map_err(Failure::reading(file.display()))?;
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Saved::parse(&text, &name).map_err(|why| {
+            Failure::unusable(format!(
+                "{}: expected heads {{stream, seq, hash}}, AgentRuns, or the ConfigMaps of a journal: {why}",
+                file.display()
+            ))
+        })
     }
-    Ok(anchors.into_iter().map(|Anchor { stream, seq, hash }| (stream, Head { seq, hash })).collect())
+
+    fn parse(text: &str, file: &str) -> Result<Saved, String> {
+        let mut saved = Saved::default();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        if lines.len() > 1 && lines.iter().all(|line| line.starts_with('{') && line.ends_with('}')) {
+            for line in lines {
+                saved.add(serde_json::from_str(line).map_err(|error| error.to_string())?, file)?;
+            }
+        } else {
+            // JSON is YAML.
+            saved.add(serde_saphyr::from_str(text).map_err(|error| error.to_string())?, file)?;
+        }
+        // A file that lost its lines must not pass for one that was met.
+        if saved.heads.is_empty() && saved.roots.is_empty() { Err("it is empty".to_owned()) } else { Ok(saved) }
+    }
+
+    fn add(&mut self, value: Value, file: &str) -> Result<(), String> {
+        let why = |error: serde_json::Error| error.to_string();
+        let kind = value.get("kind").and_then(Value::as_str).map(str::to_owned);
+        match (kind.as_deref(), value) {
+            (_, Value::Array(items)) => items.into_iter().try_for_each(|item| self.add(item, file)),
+            (Some("AgentRun"), run) => self.add_run(&run),
+            (Some("ConfigMap"), map) => {
+                let name = map.pointer("/metadata/name").and_then(Value::as_str).unwrap_or(file).to_owned();
+                let data: BTreeMap<String, String> = serde_json::from_value(map.get("data").cloned().unwrap_or_default()).map_err(why)?;
+                self.add_map(&name, &data)
+            }
+            (Some(_), mut list) => match list.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => items.into_iter().try_for_each(|item| self.add(item, file)),
+                Some(_) | None => Err("an object of another kind".to_owned()),
+            },
+            (None, root) if root.get("root").is_some() => {
+                self.roots.push(serde_json::from_value(root).map_err(why)?);
+                Ok(())
+            }
+            (None, head) => {
+                let Anchor { stream, seq, hash, key_id, signature } = serde_json::from_value(head).map_err(why)?;
+                let signature = key_id.zip(signature).map(|(key_id, signature)| SignatureOf { key_id, signature });
+                self.heads.push(SavedHead { stream, head: Head { seq, hash }, signature, from: Arc::from(file) });
+                Ok(())
+            }
+        }
+    }
+
+    /// An AgentRun; one without rows has no head yet.
+    fn add_run(&mut self, run: &Value) -> Result<(), String> {
+        let text = |path: &str| run.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let from = format!("status of AgentRun {}/{}", text("/metadata/namespace"), text("/metadata/name"));
+        let Some(head) = run.pointer("/status/journal") else { return Ok(()) };
+        let shown: Shown = serde_json::from_value(head.clone()).map_err(|error| format!("{from}: {error}"))?;
+        let Shown { seq, hash, key_id, signature } = shown;
+        let signature = key_id.zip(signature).map(|(key_id, signature)| SignatureOf { key_id, signature });
+        self.heads.push(SavedHead {
+            stream: Stream::run(text("/metadata/uid")),
+            head: Head { seq, hash },
+            signature,
+            from: Arc::from(from),
+        });
+        Ok(())
+    }
+
+    fn add_map(&mut self, name: &str, data: &BTreeMap<String, String>) -> Result<(), String> {
+        for (key, line) in data {
+            self.roots.push(serde_json::from_str(line).map_err(|error| format!("ConfigMap {name}, {key}: {error}"))?);
+        }
+        Ok(())
+    }
+
+    /// What the cluster holds: the status of every AgentRun (of a namespace), and the ConfigMaps of every operator's journal.
+    pub(super) async fn from_cluster(client: &Client, namespace: Option<&str>) -> Result<Saved, Failure> {
+        let mut saved = Saved::default();
+        let runs = kube::discovery::ApiResource::erase::<reeve_api::AgentRun>(&());
+        let runs: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &runs),
+            None => Api::all_with(client.clone(), &runs),
+        };
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = runs.list(&page).await.map_err(refused("listing AgentRuns"))?;
+            for run in &list.items {
+                let run = serde_json::to_value(run).map_err(Failure::unusable)?;
+                saved.add_run(&run).map_err(Failure::no)?;
+            }
+            match list.metadata.continue_ {
+                Some(more) if !more.is_empty() => page = page.continue_token(&more),
+                Some(_) | None => break,
+            }
+        }
+        let maps: Api<ConfigMap> = Api::all(client.clone());
+        let list =
+            maps.list(&ListParams::default().labels(JOURNAL_ANCHORS)).await.map_err(refused("listing the ConfigMaps of journals"))?;
+        for map in list.items {
+            let name = map.metadata.name.unwrap_or_default();
+            saved.add_map(&name, &map.data.unwrap_or_default()).map_err(Failure::no)?;
+        }
+        if saved.heads.is_empty() && saved.roots.is_empty() {
+            return Err(Failure::no("the cluster holds no head of any journal: no AgentRun has one, and no ConfigMap"));
+        }
+        Ok(saved)
+    }
+
+    pub(super) fn merge(&mut self, other: Saved) {
+        self.heads.extend(other.heads);
+        self.roots.extend(other.roots);
+    }
+
+    /// The roots, each proved to extend the one before in its log.
+    pub(super) fn roots(&mut self) -> Result<Vec<SavedRoot>, Failure> {
+        let mut roots = std::mem::take(&mut self.roots);
+        roots.sort_by_key(|root| (root.log, root.size));
+        roots.dedup();
+        check_proofs(&roots)?;
+        Ok(roots.into_iter().map(saved_root).collect())
+    }
+}
+
+fn saved_root(posted: PostedRoot) -> SavedRoot {
+    let PostedRoot { log, size, root, key_id, signature, .. } = posted;
+    SavedRoot { log, size, root, signature: SignatureOf { key_id, signature }, from: Arc::from("what keeps the roots") }
+}
+
+/// Each root that says to follow one that is here is proved to: RFC 9162 consistency. Needs no journal.
+fn check_proofs(roots: &[PostedRoot]) -> Result<(), Failure> {
+    for pair in roots.windows(2) {
+        let [before, after] = pair else { continue };
+        if before.log != after.log {
+            continue;
+        }
+        if before.size == after.size {
+            let both = format!("{} and {}", before.root, after.root);
+            return Err(Failure::no(format!(
+                "not verified: two roots of {} signed heads were kept, {both}: the log was forked",
+                after.size
+            )));
+        }
+        let proved =
+            after.before != before.size || merkle::is_consistent((before.size, before.root), (after.size, after.root), &after.proof);
+        if !proved {
+            return Err(Failure::no(format!(
+                "not verified: the root of {} signed heads is not proved to extend the one of {}: its proof does not fit",
+                after.size, before.size
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -43,17 +219,24 @@ mod tests {
     const HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
-    fn anchors_are_json_or_yaml() {
-        let yaml = parse(&format!("- stream: 0b8e\n  seq: 7\n  hash: {HASH}\n")).unwrap();
-        let json = parse(&format!(r#"[{{"stream": "0b8e", "seq": 7, "hash": "{HASH}"}}]"#)).unwrap();
-        assert_eq!(yaml, json);
-        assert_eq!(yaml[0].1.seq, Seq(7));
+    fn anchors_are_json_or_yaml_or_what_kubectl_says_of_runs() {
+        let yaml = Saved::parse(&format!("- stream: 0b8e\n  seq: 7\n  hash: {HASH}\n"), "heads").unwrap();
+        let json = Saved::parse(&format!(r#"[{{"stream": "0b8e", "seq": 7, "hash": "{HASH}"}}]"#), "heads").unwrap();
+        assert_eq!(yaml.heads, json.heads);
+        assert_eq!(yaml.heads[0].head.seq, Seq(7));
+        let run = format!(
+            r#"{{"kind": "AgentRun", "metadata": {{"namespace": "a", "name": "b", "uid": "0b8e"}}, "status": {{"journal": {{"seq": 7, "hash": "{HASH}"}}}}}}"#
+        );
+        let list = Saved::parse(&format!(r#"{{"kind": "List", "items": [{run}]}}"#), "runs").unwrap();
+        assert_eq!((&list.heads[0].stream, list.heads[0].head), (&yaml.heads[0].stream, yaml.heads[0].head));
+        assert_eq!(&*list.heads[0].from, "status of AgentRun a/b");
     }
 
     #[test]
     fn an_anchor_file_that_says_nothing_or_something_else_is_refused() {
-        for text in ["", "[]", "{}", "- stream: a\n  seq: 1\n", &format!("- {{stream: a, seq: 1, hash: \"{HASH}\", extra: 1}}")] {
-            assert!(parse(text).is_err(), "{text}");
+        let extra = format!("- {{stream: a, seq: 1, hash: \"{HASH}\", extra: 1}}");
+        for text in ["", "[]", "{}", "- stream: a\n  seq: 1\n", &extra, "kind: List\nitems: []\n", "kind: Pod\n"] {
+            assert!(Saved::parse(text, "heads").is_err(), "{text}");
         }
     }
 }

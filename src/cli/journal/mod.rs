@@ -1,6 +1,7 @@
 //! `reeve journal`: what convinces someone who trusts neither the database nor the operator.
 
 mod anchor;
+mod key;
 mod migrate;
 mod replay;
 mod rows;
@@ -16,6 +17,7 @@ use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::database::DatabaseArgument;
 use crate::exit::Failure;
+use key::PublicKeyOf;
 use migrate::Migrate;
 use replay::ReplayRuns;
 pub(crate) use replay::Replays;
@@ -23,6 +25,9 @@ use show::Show;
 use verify::Verify;
 use what_if::JudgeAgain;
 pub(crate) use what_if::{Hypothesis, read as read_policy};
+
+/// Where the operator's keys are mounted.
+pub(crate) const KEY_DIR: &str = "/etc/reeve/journal-key";
 
 /// Verifies, shows and exports the journal.
 #[derive(Args, Debug)]
@@ -45,6 +50,9 @@ enum JournalVerb {
     /// Judges recorded tool calls again, under another PolicySet: what would change
     #[command(after_help = what_if::EXAMPLES)]
     WhatIf(JudgeAgain),
+    /// Prints the public key that the journal is signed with, for who verifies it elsewhere
+    #[command(after_help = key::EXAMPLES)]
+    PublicKey(PublicKeyOf),
     /// Writes every row to standard output, one JSON object a line
     #[command(after_help = "Example:\n  reeve journal export >journal.jsonl && reeve journal verify --file journal.jsonl")]
     Export {
@@ -60,7 +68,8 @@ impl JournalCommand {
     /// Runs it.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.command {
-            JournalVerb::Verify(verify) => verify.run().await,
+            JournalVerb::Verify(verify) => Box::pin(verify.run()).await,
+            JournalVerb::PublicKey(key) => key.run(),
             JournalVerb::Show(show) => show.run().await,
             JournalVerb::Replay(replay) => replay.run().await,
             JournalVerb::WhatIf(what_if) => what_if.run().await,

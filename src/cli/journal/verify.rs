@@ -1,13 +1,16 @@
 //! `reeve journal verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use reeve_core::journal::{Stream, Verified};
-use reeve_store::{VerifyError, verify_export};
+use reeve_core::journal::sign::PublicKey;
+use reeve_core::journal::{Expected, Signed, Stream, Verified, Verifier};
+use reeve_store::{VerifyError, verify_export_against};
 use serde::Serialize;
 
-use super::{Source, anchor, is_an_answer, lines, of_store};
+use super::anchor::Saved;
+use super::{Source, is_an_answer, lines, of_store};
+use crate::cluster::Connection;
 use crate::exit::Failure;
 use crate::output::{self, OutputFormat};
 
@@ -17,24 +20,47 @@ Examples:
   reeve journal verify --database /backup/journal.db
   reeve journal export | reeve journal verify --file -
 
-  # Against heads that someone else kept: what finds a tail that was cut, or a chain that was written anew as a whole
-  kubectl get agentruns -A -o json | jq '[.items[] | select(.status.journal) | {stream: .metadata.uid} + .status.journal]' >heads.json
-  reeve journal verify --anchor heads.json";
+  # An outsider: an export and the public key, nothing else. Finds a rewrite of anything that was signed
+  reeve journal verify --file journal.jsonl --public-key reeve.pub
+
+  # With what the cluster shows: finds a tail that was cut, a run that was deleted, a journal that was exchanged
+  reeve journal verify --database /backup/journal.db --status from-cluster --public-key reeve.pub
+
+  # The same from files, on a machine without the cluster
+  kubectl get agentruns -A -o json >runs.json
+  kubectl get configmaps -A -l reeve.dev/journal-anchors -o json >roots.json
+  reeve journal verify --file journal.jsonl --public-key reeve.pub --status runs.json --anchor roots.json
+
+  # Saved last month where nobody here can write: finds a chain that was signed anew by the holder of the operator's key
+  reeve journal verify --database /backup/journal.db --anchor roots-of-last-month.json";
 
 /// Checks the whole chain.
 #[derive(Args, Debug)]
 pub(super) struct Verify {
     #[command(flatten)]
     source: Source,
-    /// Heads saved outside the database, a JSON or YAML list of {stream, seq, hash}: each must be met
-    #[arg(long, value_name = "FILE")]
-    anchor: Option<PathBuf>,
+    /// Only say how this run stands: NAMESPACE/NAME or UID. The whole chain is checked all the same
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// A public key (PEM) that you trust; repeatable. The journal must be signed by one of them, or by keys that follow from it
+    #[arg(long = "public-key", value_name = "FILE")]
+    public_keys: Vec<PathBuf>,
+    /// Heads in the status of AgentRuns, each of which must be met: `from-cluster` (with --namespace only those there: say it where another
+    /// operator has AgentRuns too), or a file of `kubectl get agentruns -A -o json`
+    #[arg(long, value_name = "from-cluster|FILE")]
+    status: Option<PathBuf>,
+    /// Heads or roots saved elsewhere, each of which must be met; repeatable. A list of {stream, seq, hash}, AgentRuns, ConfigMaps, or the
+    /// lines of a witness
+    #[arg(long = "anchor", value_name = "FILE")]
+    anchors: Vec<PathBuf>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputFormat,
+    #[command(flatten)]
+    connection: Connection,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     verified: bool,
@@ -44,51 +70,114 @@ struct Answer {
     runs: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
-    anchors_met: usize,
+    anchors_met: u64,
+    /// Roots of other logs: of journals that were there before this one, or of other operators.
+    roots_of_others: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<Signed>,
+    /// Whether a key that the caller trusts was given, and signs it.
+    signed_by_trusted_key: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl Verify {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let anchors = self.anchor.as_deref().map(anchor::read).transpose()?.unwrap_or_default();
-        let asked = anchors.len();
+        let mut saved = Saved::default();
+        match self.status.as_deref() {
+            Some(status) if status.as_os_str() == "from-cluster" => {
+                let (client, _) = self.connection.connect().await?;
+                saved = Saved::from_cluster(&client, self.connection.given_namespace()).await?;
+            }
+            Some(file) => saved = Saved::read(file)?,
+            None => {}
+        }
+        for file in &self.anchors {
+            saved.merge(Saved::read(file)?);
+        }
+        let roots = saved.roots()?;
+        let keys = self.public_keys.iter().map(|file| public_key(file)).collect::<Result<Vec<_>, _>>()?;
+        let verifier = Verifier::expecting(Expected { heads: saved.heads, roots, keys, run: self.run.clone() });
         let checked = match &self.source.file {
-            Some(file) => verify_export(lines(file).await?, anchors).await,
-            None => self.source.database.open().await?.verify(anchors).await,
+            Some(file) => verify_export_against(lines(file).await?, verifier).await,
+            None => self.source.database.open().await?.verify_against(verifier).await,
         };
         match checked {
-            Ok(verified) => self.say_yes(&verified, asked),
+            Ok(verified) => self.say_yes(verified),
             Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Line { .. })) => self.say_no(&error),
             Err(VerifyError::Store(error)) if is_an_answer(&error) => self.say_no(&error.into()),
             Err(VerifyError::Store(error)) => Err(of_store(error)),
         }
     }
 
-    fn say_yes(&self, verified: &Verified, anchors_met: usize) -> Result<(), Failure> {
+    fn say_yes(&self, verified: Verified) -> Result<(), Failure> {
+        if let (Some(run), []) = (&self.run, verified.chosen.as_slice()) {
+            return Err(Failure::no(format!("the journal verifies, but has no run {run}: give NAMESPACE/NAME or a UID")));
+        }
         let runs = verified.heads.keys().filter(|stream| **stream != Stream::operator()).count();
         match self.output {
-            OutputFormat::Table => {
-                let anchors =
-                    if anchors_met == 0 { String::new() } else { format!(", {} met", output::count(anchors_met as u64, "anchor")) };
-                let (rows, runs) = (output::count(verified.rows, "row"), output::count(runs as u64, "run"));
-                output::line(&format!("verified: {rows}, {runs}, head {}{anchors}", verified.hash))
-            }
+            OutputFormat::Table => self.say_lines(&verified, runs),
             OutputFormat::Json | OutputFormat::Yaml => {
-                let (rows, head) = (Some(verified.rows), Some(verified.hash.to_string()));
-                output::value(self.output, &Answer { verified: true, rows, runs: Some(runs), head, anchors_met, error: None })
+                let answer = Answer {
+                    verified: true,
+                    rows: Some(verified.rows),
+                    runs: Some(runs),
+                    head: Some(verified.hash.to_string()),
+                    anchors_met: verified.met,
+                    roots_of_others: verified.of_others,
+                    signed: verified.signed,
+                    signed_by_trusted_key: !self.public_keys.is_empty(),
+                    error: None,
+                };
+                output::value(self.output, &answer)
             }
         }
+    }
+
+    fn say_lines(&self, verified: &Verified, runs: usize) -> Result<(), Failure> {
+        let anchors = if verified.met == 0 { String::new() } else { format!(", {} met", output::count(verified.met, "anchor")) };
+        let (rows, runs) = (output::count(verified.rows, "row"), output::count(runs as u64, "run"));
+        output::line(&format!("verified: {rows}, {runs}, head {}{anchors}", verified.hash))?;
+        match &verified.signed {
+            None => output::line("signed: no, the journal has no key")?,
+            Some(signed) => {
+                let trusted = if self.public_keys.is_empty() {
+                    "which nobody vouched for: give --public-key"
+                } else {
+                    "which follows from the key given"
+                };
+                let left = match verified.rows.saturating_sub(signed.upto) {
+                    0 => String::new(),
+                    left => format!(", the {} after it chained only", output::count(left, "row")),
+                };
+                let Signed { key_id, heads, upto, .. } = signed;
+                output::line(&format!("signed: by {key_id}, {trusted}; {} signed, up to row {upto}{left}", output::count(*heads, "head")))?;
+            }
+        }
+        for stream in &verified.chosen {
+            if let Some(head) = verified.heads.get(stream) {
+                output::line(&format!("run {}: {}, head {}", stream.as_str(), output::count(head.seq.0, "row"), head.hash))?;
+            }
+        }
+        if verified.of_others > 0 {
+            let roots = output::count(verified.of_others, "root");
+            output::line(&format!("note: {roots} of other journals, before this one or of other operators, cannot be compared with it"))?;
+        }
+        Ok(())
     }
 
     fn say_no(&self, error: &VerifyError) -> Result<(), Failure> {
         match self.output {
             OutputFormat::Table => {}
             OutputFormat::Json | OutputFormat::Yaml => {
-                let error = Some(error.to_string());
-                output::value(self.output, &Answer { verified: false, rows: None, runs: None, head: None, anchors_met: 0, error })?;
+                output::value(self.output, &Answer { error: Some(error.to_string()), ..Answer::default() })?;
             }
         }
         Err(Failure::no(format!("not verified: {error}")))
     }
+}
+
+fn public_key(file: &Path) -> Result<PublicKey, Failure> {
+    let text = std::fs::read_to_string(file).map_err(Failure::reading(file.display()))?;
+    PublicKey::from_pem(&text).map_err(|error| Failure::unusable(format!("{}: {error}", file.display())))
 }

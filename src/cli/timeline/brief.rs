@@ -3,7 +3,7 @@
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Dimension, Limits, usd};
 use reeve_core::journal::{
-    ApprovalAsked, ApprovalVote, Cause, Event, ModelAnswered, Observation, Resumption, Row, Suspension, ToolAsked, Verdict,
+    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, ModelAnswered, Observation, Resumption, Row, Suspension, ToolAsked, Verdict,
 };
 use reeve_core::tool::wire;
 
@@ -94,6 +94,17 @@ fn say(event: &Event) -> String {
         Event::RunFinished(finished) => {
             let how = if finished.succeeded { "Succeeded" } else { "Failed" };
             format!("{how} {}: {}", finished.reason.as_str(), finished.message)
+        }
+        Event::KeyIntroduced(introduced) => format!("key {} signs", introduced.key_id),
+        Event::KeyRotated(rotated) => format!("key {} signs in place of {}", rotated.key_id, rotated.from),
+        Event::JournalAnchored(anchored) => {
+            let Anchored { key_id, heads, tree } = anchored;
+            let heads = if let [one] = heads.as_slice() {
+                format!("{} at {}", one.stream.as_str(), one.seq.0)
+            } else {
+                format!("{} heads", heads.len())
+            };
+            format!("{heads} signed by {key_id}; the tree has {} heads and root {}", tree.size, short(&tree.root))
         }
         Event::PolicyActivated(activated) => format!("{}/{} is now {}", activated.namespace, activated.name, short(&activated.digest)),
     }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::anchored::{Anchored, KeyIntroduced, KeyRotated};
 use super::bodies::{
     CheckpointTaken, Judgement, ModelAnswered, ModelAsked, PolicyActivated, Reflection, RunFinished, RunStarted, SandboxAsked,
     SandboxReady, ToolAsked, ToolEnded, WorkspaceLoaded,
@@ -166,6 +167,15 @@ pub enum Event {
     /// Operator stream: a kill switch was seen engaged, or released.
     #[serde(rename = "kill")]
     Kill(KillSeen),
+    /// Operator stream: the first key that signs heads.
+    #[serde(rename = "key.introduced")]
+    KeyIntroduced(KeyIntroduced),
+    /// Operator stream: another key signs from here on.
+    #[serde(rename = "key.rotated")]
+    KeyRotated(KeyRotated),
+    /// Operator stream: these heads are signed, and in the tree.
+    #[serde(rename = "journal.anchored")]
+    JournalAnchored(Anchored),
 }
 
 impl Event {
@@ -199,6 +209,9 @@ impl Event {
             Event::PolicyActivated(_) => "policy.activated",
             Event::BudgetLimited(_) => "budget.limited",
             Event::Kill(_) => "kill",
+            Event::KeyIntroduced(_) => "key.introduced",
+            Event::KeyRotated(_) => "key.rotated",
+            Event::JournalAnchored(_) => "journal.anchored",
         }
     }
 
@@ -229,7 +242,10 @@ impl Event {
             | Event::RunFinished(_)
             | Event::PolicyActivated(_)
             | Event::BudgetLimited(_)
-            | Event::Kill(_) => Phase::Lifecycle,
+            | Event::Kill(_)
+            | Event::KeyIntroduced(_)
+            | Event::KeyRotated(_)
+            | Event::JournalAnchored(_) => Phase::Lifecycle,
         }
     }
 }

@@ -1,21 +1,29 @@
 //! The journal: what a row is, how rows are chained, and how a chain is checked. Storage is `reeve-store`'s.
 
+mod anchored;
 mod bodies;
+mod canonical;
 mod chain;
 mod event;
 mod gates;
+pub mod merkle;
+pub mod sign;
+mod verify;
 
+pub use anchored::{Anchored, AnchoredHead, AnchoredTree, KeyIntroduced, KeyRotated, PostedRoot, SignedLog};
 pub use bodies::{
     AcceptanceCommand, CheckpointTaken, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, PlannedTask, PolicyActivated,
     Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot, ToolAsked, ToolEnded, Verdict,
     WorkspaceLoaded,
 };
-pub use chain::{ChainError, Head, Row, RowDraft, Verified, Verifier};
+pub use canonical::is_canonical;
+pub use chain::{Head, Row, RowDraft};
 pub use event::{Actor, Event, Phase};
 pub use gates::{
     AdmissionPolicy, ApprovalAsked, ApprovalConsumed, ApprovalCreated, ApprovalSettled, ApprovalTerms, ApprovalVote, BudgetLimited,
     BudgetReserved, BudgetSettled, Cause, KillSeen, Proposal, Resumption, Suspension,
 };
+pub use verify::{ChainError, Expected, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
 
 use serde::{Deserialize, Serialize};
 

@@ -13,7 +13,7 @@ use crate::journal::{CheckpointTaken, Head};
 use crate::tool::Role;
 use crate::{approval, budget};
 
-/// The status of a run. `old` gives the times of conditions that did not change.
+/// The status of a run, its head not yet signed. `old` gives the times of conditions that did not change.
 pub fn project(
     state: &RunState,
     head: Option<Head>,
@@ -31,7 +31,7 @@ pub fn project(
         max_steps: spec.map(|spec| int(if spec.commands.is_empty() { spec.limits.steps } else { spec.commands.len() as u32 })),
         steps: state.steps.iter().map(|brief| StepStatus { step: int(brief.step), calls: brief.calls.clone() }).collect(),
         usage: Some(usage(state)),
-        journal: head.map(|head| JournalHead { seq: long(head.seq.0), hash: head.hash.to_string() }),
+        journal: head.map(|head| JournalHead { seq: long(head.seq.0), hash: head.hash.to_string(), key_id: None, signature: None }),
         question: question(state),
         pending_approval: pending_approval(state),
         job: (state.sandbox != Sandbox::None).then(|| job.to_owned()),

@@ -300,7 +300,12 @@ impl RunState {
                 }
             }
             Event::RunFinished(finished) => self.finished = Some(finished.clone()),
-            Event::PolicyActivated(_) | Event::BudgetLimited(_) | Event::Kill(_) => return refuse("it belongs to the operator's stream"),
+            Event::PolicyActivated(_)
+            | Event::BudgetLimited(_)
+            | Event::Kill(_)
+            | Event::KeyIntroduced(_)
+            | Event::KeyRotated(_)
+            | Event::JournalAnchored(_) => return refuse("it belongs to the operator's stream"),
         }
         let still = self.stands_still();
         self.gates.keep_time(still, at);

@@ -7,13 +7,14 @@ use kube::{Client, ResourceExt as _};
 use reeve_api::{AgentRun, AgentRunPhase, AgentRunStatus, Condition, ConditionStatus};
 use reeve_core::class::Class;
 use reeve_core::conditions::{self, Say};
-use reeve_core::journal::Head;
+use reeve_core::journal::{Head, Stream};
 use reeve_core::run::{self, EndReason, NotReady, RunState};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::crash;
+use crate::anchors::Anchors;
 use crate::cluster::apply_status;
 use crate::context::Context;
 use crate::error::Error;
@@ -33,6 +34,7 @@ struct Inner {
     run: AgentRun,
     job: String,
     clock: Clock,
+    anchors: Option<Arc<Anchors>>,
     latest: watch::Sender<Option<AgentRunStatus>>,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -45,7 +47,8 @@ impl Publisher {
         let shown = run.status.clone();
         let writer = tokio::spawn(write_all(Arc::clone(context), run.clone(), name.clone(), shown, wanted));
         let writer = tokio::sync::Mutex::new(Some(writer));
-        Publisher(Arc::new(Inner { name, job: job_name(run), clock: context.surroundings.clock, run: run.clone(), latest, writer }))
+        let (clock, anchors) = (context.surroundings.clock, context.anchors.clone());
+        Publisher(Arc::new(Inner { name, job: job_name(run), clock, anchors, run: run.clone(), latest, writer }))
     }
 
     /// Namespace and name of the run.
@@ -56,7 +59,14 @@ impl Publisher {
     /// Shows what the rows have. They are durable.
     pub(super) fn publish(&self, state: &RunState, head: Option<Head>, generation: Option<i64>) {
         let old = self.conditions();
-        let status = run::project(state, head, &old, generation, &self.0.job, self.0.clock.now());
+        let mut status = run::project(state, head, &old, generation, &self.0.job, self.0.clock.now());
+        if let (Some(shown), Some(head), Some(anchors)) = (&mut status.journal, head, &self.0.anchors) {
+            let stream = Stream::run(&state.uid);
+            anchors.sign(&stream, &head, shown);
+            if self.phase() != status.phase {
+                anchors.want(&stream);
+            }
+        }
         self.0.latest.send_replace(Some(status));
     }
 
@@ -113,6 +123,14 @@ impl Publisher {
             && let Err(error) = writer.await
         {
             tracing::error!(run = self.0.name, %error, "the status writer ended early");
+        }
+    }
+
+    /// The phase that was shown last.
+    fn phase(&self) -> Option<AgentRunPhase> {
+        match self.0.latest.borrow().as_ref() {
+            Some(status) => status.phase,
+            None => self.0.run.status.as_ref().and_then(|status| status.phase),
         }
     }
 

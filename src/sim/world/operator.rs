@@ -61,6 +61,7 @@ impl Life {
                 journal: world.journal.open(),
                 artifacts: world.artifacts.clone(),
                 epoch: Epoch(epoch),
+                keys: None,
                 readiness: Readiness::new("starts"),
             };
             tokio::spawn(async move {
@@ -129,6 +130,8 @@ fn config() -> Config {
         data_dir: std::path::PathBuf::new(),
         journal: Place::File(std::path::PathBuf::new()),
         replicas: 1,
+        journal_key_dir: std::path::PathBuf::new(),
+        witness: None,
         lease_name: "reeve".to_owned(),
         identity: "operator".to_owned(),
         sandbox_installer_image: "reeve:simulated".to_owned(),

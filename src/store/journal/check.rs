@@ -28,7 +28,15 @@ impl Journal {
     /// The first bad row, as [`VerifyError::Chain`], or as [`StoreError::BadRow`] where its columns cannot even be read.
     /// [`VerifyError::Budget`] when all rows are well.
     pub async fn verify(&self, anchors: impl IntoIterator<Item = (Stream, Head)>) -> Result<Verified, VerifyError> {
-        let verified = self.verify_all(Verifier::new(anchors)).await;
+        self.verify_against(Verifier::new(anchors)).await
+    }
+
+    /// As [`Journal::verify`], against all that a [`Verifier`] can be given to expect.
+    ///
+    /// # Errors
+    /// As [`Journal::verify`].
+    pub async fn verify_against(&self, verifier: Verifier) -> Result<Verified, VerifyError> {
+        let verified = self.verify_all(verifier).await;
         if verified.is_err()
             && let Backing::Sqlite(file) = &self.backing
             && file.moved_while_read()
@@ -119,10 +127,17 @@ fn check_page(mut verifier: Verifier, rows: &[Row]) -> Result<Verifier, ChainErr
 /// [`VerifyError::Line`] names a line that is no row (cut, garbage, a field unknown or missing), [`VerifyError::Chain`] the first row that
 /// does not fit, [`VerifyError::Budget`] the first that moves a budget as no writer would, [`VerifyError::Store`] a reader that fails.
 pub async fn verify_export(
-    mut reader: impl AsyncBufRead + Unpin,
+    reader: impl AsyncBufRead + Unpin,
     anchors: impl IntoIterator<Item = (Stream, Head)>,
 ) -> Result<Verified, VerifyError> {
-    let mut verifier = Verifier::new(anchors);
+    verify_export_against(reader, Verifier::new(anchors)).await
+}
+
+/// As [`verify_export`], against all that a [`Verifier`] can be given to expect.
+///
+/// # Errors
+/// As [`verify_export`].
+pub async fn verify_export_against(mut reader: impl AsyncBufRead + Unpin, mut verifier: Verifier) -> Result<Verified, VerifyError> {
     let mut ledger = Ledger::default();
     let mut text = Vec::new();
     for line in 1.. {

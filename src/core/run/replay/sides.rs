@@ -97,7 +97,10 @@ fn reason(event: &Event) -> Option<String> {
         | Event::RunResumed(_)
         | Event::PolicyActivated(_)
         | Event::BudgetLimited(_)
-        | Event::Kill(_) => return None,
+        | Event::Kill(_)
+        | Event::KeyIntroduced(_)
+        | Event::KeyRotated(_)
+        | Event::JournalAnchored(_) => return None,
     };
     Some(clip(&text))
 }

@@ -89,7 +89,12 @@ impl Before<'_> {
             Event::RunResumed(gone) => self.outcome_if(self.state.gates.pauses.contains_key(&gone.cause)),
             Event::RunFinished(finished) => self.finished(finished),
             // The fold says what is wrong with them.
-            Event::PolicyActivated(_) | Event::BudgetLimited(_) | Event::Kill(_) => Ok(Took::Outcome),
+            Event::PolicyActivated(_)
+            | Event::BudgetLimited(_)
+            | Event::Kill(_)
+            | Event::KeyIntroduced(_)
+            | Event::KeyRotated(_)
+            | Event::JournalAnchored(_) => Ok(Took::Outcome),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod append;
 mod artifacts;
+mod attacks;
 mod audit;
 mod budgets;
 mod check;

@@ -1,0 +1,467 @@
+//! Checking a journal: row by row its chain, with the heads and roots that are signed in it, against what was saved elsewhere.
+//!
+//! What each part finds, and against whom:
+//! - the chain: an edit, a removal or a swap by somebody who did not write every later row anew;
+//! - signatures in the operator's stream: a rewrite of anything before the last of them, by whoever holds the database but no key;
+//! - heads and roots saved outside: a tail that was cut, a journal exchanged as a whole, and, if they were saved where its holder cannot
+//!   reach, a rewrite by the holder of the key itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::anchored::{Anchored, SignedLog};
+use super::chain::{Head, Row};
+use super::sign::{KeyId, PublicKey, Signature};
+use super::{Epoch, Event, Seq, Stream};
+use crate::Digest;
+use crate::limits::SIGNED_WITHIN_ROWS;
+
+mod error;
+
+pub use error::ChainError;
+
+/// What somebody outside has kept of a journal, and expects of it.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// Heads: each must be met.
+    pub heads: Vec<SavedHead>,
+    /// Roots: each of this journal's log must be met. Those of other logs are counted; if all are, the journal was exchanged.
+    pub roots: Vec<SavedRoot>,
+    /// Keys that the reader trusts: if there are any, one must be among those that the journal is signed by.
+    pub keys: Vec<PublicKey>,
+    /// A run to look for, as NAMESPACE/NAME or UID: its streams are in [`Verified::chosen`].
+    pub run: Option<String>,
+}
+
+/// A head of a stream, saved outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedHead {
+    /// The stream.
+    pub stream: Stream,
+    /// Its position and hash.
+    pub head: Head,
+    /// By whom it is signed, if it says so.
+    pub signature: Option<SignatureOf>,
+    /// Where it was saved, for a person.
+    pub from: Arc<str>,
+}
+
+/// A root of the tree of signed heads, saved outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedRoot {
+    /// The log that it is of.
+    pub log: Digest,
+    /// Heads in the tree.
+    pub size: u64,
+    /// The root.
+    pub root: Digest,
+    /// By whom it is signed.
+    pub signature: SignatureOf,
+    /// Where it was saved, for a person.
+    pub from: Arc<str>,
+}
+
+/// A signature, and which key it is by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureOf {
+    /// Name of the key.
+    pub key_id: KeyId,
+    /// The signature.
+    pub signature: Signature,
+}
+
+/// A journal that is whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// Rows checked.
+    pub rows: u64,
+    /// Hash of the last one.
+    pub hash: Digest,
+    /// Head of each stream.
+    pub heads: BTreeMap<Stream, Head>,
+    /// The streams of the run that was looked for.
+    pub chosen: Vec<Stream>,
+    /// Heads and roots saved outside that were met.
+    pub met: u64,
+    /// Roots saved outside that are of other logs: journals that were there before this one, or belong to other operators.
+    pub of_others: u64,
+    /// What is signed; None where no key was introduced.
+    pub signed: Option<Signed>,
+}
+
+/// What of a journal is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signed {
+    /// Names the log.
+    pub log: Digest,
+    /// The key that signs.
+    pub key_id: KeyId,
+    /// All keys, those that signed before among them.
+    pub keys: Vec<KeyId>,
+    /// Heads that are signed.
+    pub heads: u64,
+    /// Root of their tree.
+    pub root: Digest,
+    /// The last row that a signature covers, with all rows before it; those after are chained only. 0: none.
+    pub upto: u64,
+}
+
+/// The last row of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Tip {
+    head: Head,
+    gseq: u64,
+    /// Which stream it is, counted from 0 in order of their first rows.
+    number: u64,
+}
+
+/// A row that may yet be signed.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    gseq: u64,
+    stream: u64,
+    head: Head,
+}
+
+/// Checks a journal row by row, in memory that grows with the number of streams and of what was saved outside, not of rows.
+#[derive(Debug)]
+pub struct Verifier {
+    rows: u64,
+    prev: Digest,
+    epoch: Epoch,
+    tips: BTreeMap<Stream, Tip>,
+    recent: VecDeque<Recent>,
+    log: SignedLog,
+    upto: u64,
+    /// Heads saved outside, still to be met.
+    heads: BTreeMap<Stream, Vec<SavedHead>>,
+    /// Met, their signatures to be checked once all keys are known.
+    met: Vec<SavedHead>,
+    /// Roots saved outside, until it is known which log this is.
+    any_roots: Vec<SavedRoot>,
+    /// Those of this log that are still to be met, by size.
+    roots: BTreeMap<u64, Vec<SavedRoot>>,
+    met_count: u64,
+    of_others: u64,
+    has_own_roots: bool,
+    keys: Vec<PublicKey>,
+    run: Option<String>,
+    chosen: Vec<Stream>,
+}
+
+impl Verifier {
+    /// Starts before the first row. Each of `anchors` must be met.
+    pub fn new(anchors: impl IntoIterator<Item = (Stream, Head)>) -> Verifier {
+        let from: Arc<str> = Arc::from("saved");
+        let saved = |(stream, head)| SavedHead { stream, head, signature: None, from: Arc::clone(&from) };
+        Verifier::expecting(Expected { heads: anchors.into_iter().map(saved).collect(), ..Expected::default() })
+    }
+
+    /// Starts before the first row.
+    pub fn expecting(expected: Expected) -> Verifier {
+        let Expected { heads, roots, keys, run } = expected;
+        let mut verifier = Verifier {
+            rows: 0,
+            prev: Digest::ZERO,
+            epoch: Epoch(0),
+            tips: BTreeMap::new(),
+            recent: VecDeque::new(),
+            log: SignedLog::default(),
+            upto: 0,
+            heads: BTreeMap::new(),
+            met: Vec::new(),
+            any_roots: roots,
+            roots: BTreeMap::new(),
+            met_count: 0,
+            of_others: 0,
+            has_own_roots: false,
+            keys,
+            run,
+            chosen: Vec::new(),
+        };
+        for head in heads {
+            verifier.heads.entry(head.stream.clone()).or_default().push(head);
+        }
+        verifier
+    }
+
+    /// Checks the next row.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn row(&mut self, row: &Row) -> Result<(), ChainError> {
+        let expected = self.rows + 1;
+        if row.gseq != expected {
+            return Err(ChainError::Gap { expected, found: row.gseq });
+        }
+        self.link(row)?;
+        let Row { gseq, stream, seq, kind, body, .. } = row;
+        if !super::is_canonical(body) {
+            let (stream, kind) = (stream.as_str().into(), kind.as_str().into());
+            return Err(ChainError::NotCanonical { gseq: *gseq, stream, seq: seq.0, kind });
+        }
+        let event = row.event()?;
+        self.meet_head(row)?;
+        self.attest(row, &event)?;
+        self.choose(row, &event);
+        self.rows = expected;
+        self.prev = row.hash;
+        self.epoch = row.epoch;
+        self.step(row);
+        Ok(())
+    }
+
+    fn link(&self, row: &Row) -> Result<(), ChainError> {
+        let unreadable = |why: serde_json::Error| ChainError::Unreadable { gseq: row.gseq, kind: row.kind.clone(), why: why.to_string() };
+        let computed = row.computed_hash().map_err(unreadable)?;
+        if computed != row.hash {
+            let Row { gseq, stream, seq, kind, hash, .. } = row;
+            let (stream, kind) = (stream.as_str().into(), kind.as_str().into());
+            return Err(ChainError::Changed { gseq: *gseq, stream, seq: seq.0, kind, stored: *hash, computed });
+        }
+        if row.prev != self.prev {
+            return Err(ChainError::Broken { gseq: row.gseq, named: row.prev, found: self.prev });
+        }
+        if row.epoch < self.epoch {
+            return Err(ChainError::EpochFell { gseq: row.gseq, before: self.epoch.0, found: row.epoch.0 });
+        }
+        let before = self.tips.get(&row.stream).map_or(0, |tip| tip.head.seq.0);
+        if row.seq.0 != before + 1 {
+            return Err(ChainError::StreamGap { gseq: row.gseq, stream: row.stream.as_str().to_owned(), before, found: row.seq.0 });
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, row: &Row) {
+        let (gseq, head, streams) = (row.gseq, row.head(), self.tips.len() as u64);
+        let number = match self.tips.get_mut(&row.stream) {
+            Some(tip) => {
+                (tip.head, tip.gseq) = (head, gseq);
+                tip.number
+            }
+            None => {
+                self.tips.insert(row.stream.clone(), Tip { head, gseq, number: streams });
+                streams
+            }
+        };
+        if self.recent.len() == SIGNED_WITHIN_ROWS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent { gseq, stream: number, head });
+    }
+
+    fn choose(&mut self, row: &Row, event: &Event) {
+        let Some(run) = &self.run else { return };
+        let named = if let Event::RunStarted(started) = event {
+            run.split_once('/') == Some((started.namespace.as_str(), started.name.as_str()))
+        } else {
+            false
+        };
+        if row.seq == Seq(1) && (named || row.stream.as_str() == run) {
+            self.chosen.push(row.stream.clone());
+        }
+    }
+
+    fn meet_head(&mut self, row: &Row) -> Result<(), ChainError> {
+        let Some(saved) = self.heads.get_mut(&row.stream) else { return Ok(()) };
+        let here: Vec<SavedHead> = saved.extract_if(.., |saved| saved.head.seq == row.seq).collect();
+        for saved in here {
+            if saved.head.hash != row.hash {
+                self.is_genuine(&saved)?;
+                return Err(unmet(&saved, format!("has {} there, in row {}", row.hash, row.gseq)));
+            }
+            self.met_count += 1;
+            if saved.signature.is_some() {
+                self.met.push(saved);
+            }
+        }
+        Ok(())
+    }
+
+    fn attest(&mut self, row: &Row, event: &Event) -> Result<(), ChainError> {
+        let about_keys = matches!(event, Event::KeyIntroduced(_) | Event::KeyRotated(_) | Event::JournalAnchored(_));
+        if !about_keys {
+            return Ok(());
+        }
+        let wrong = |why: String| ChainError::Signature { gseq: row.gseq, kind: row.kind.as_str().into(), why: why.into() };
+        if row.stream != Stream::operator() {
+            return Err(wrong(format!("it stands in stream {}, where no operator writes it", row.stream.as_str())));
+        }
+        let size = self.log.tree().size();
+        self.log.apply(row.hash, event).map_err(wrong)?;
+        self.sort_roots();
+        if let Event::JournalAnchored(anchored) = event {
+            self.log.check(anchored).map_err(wrong)?;
+            self.meet_signed(row.gseq, anchored)?;
+            self.meet_roots(size)?;
+        }
+        Ok(())
+    }
+
+    /// Once it is known which log this is, it is known which roots are to be met.
+    fn sort_roots(&mut self) {
+        for root in std::mem::take(&mut self.any_roots) {
+            if self.log.id() == Some(root.log) {
+                self.has_own_roots = true;
+                self.roots.entry(root.size).or_default().push(root);
+            } else {
+                self.of_others += 1;
+            }
+        }
+    }
+
+    /// Each signed head must be a row that was there.
+    fn meet_signed(&mut self, gseq: u64, anchored: &Anchored) -> Result<(), ChainError> {
+        for signed in &anchored.heads {
+            let (stream, seq) = (Box::from(signed.stream.as_str()), signed.seq.0);
+            let Some((row, found)) = self.find(&signed.stream, signed.seq) else {
+                let found = match self.tips.get(&signed.stream) {
+                    Some(tip) if tip.head.seq < signed.seq => format!("had only {} rows of it by then", tip.head.seq.0),
+                    Some(_) => format!("had written {SIGNED_WITHIN_ROWS} rows since"),
+                    None => "has no such stream before".to_owned(),
+                };
+                return Err(ChainError::SignedMissing { gseq, stream, seq, found: found.into() });
+            };
+            if found != signed.hash {
+                return Err(ChainError::Resigned { gseq, row, stream, seq, signed: signed.hash.into(), found: found.into() });
+            }
+            self.upto = self.upto.max(row);
+        }
+        Ok(())
+    }
+
+    /// Position and hash of a row that is the last of its stream, or was written not long ago.
+    fn find(&self, stream: &Stream, seq: Seq) -> Option<(u64, Digest)> {
+        let tip = self.tips.get(stream)?;
+        if tip.head.seq == seq {
+            return Some((tip.gseq, tip.head.hash));
+        }
+        let found = self.recent.iter().rev().find(|recent| recent.stream == tip.number && recent.head.seq == seq)?;
+        Some((found.gseq, found.head.hash))
+    }
+
+    /// The roots saved of trees that have just been reached.
+    fn meet_roots(&mut self, before: u64) -> Result<(), ChainError> {
+        let (size, root) = (self.log.tree().size(), self.log.tree().root());
+        let later = self.roots.split_off(&(size + 1));
+        for saved in std::mem::replace(&mut self.roots, later).into_values().flatten().filter(|saved| saved.size > before) {
+            self.is_genuine_root(&saved)?;
+            if (saved.size, saved.root) != (size, root) {
+                let found =
+                    if saved.size == size { format!("had {root} then") } else { format!("went from {before} to {size} heads at once") };
+                return Err(unmet_root(&saved, found));
+            }
+            self.met_count += 1;
+        }
+        Ok(())
+    }
+
+    fn key(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.log.key(id).or_else(|| self.keys.iter().find(|key| key.id() == *id))
+    }
+
+    fn is_genuine(&self, saved: &SavedHead) -> Result<(), ChainError> {
+        let Some(SignatureOf { key_id, signature }) = &saved.signature else { return Ok(()) };
+        let at = || format!("stream {} at {}", saved.stream.as_str(), saved.head.seq.0);
+        match self.key(key_id) {
+            Some(key) if key.signed_head(&saved.stream, &saved.head, signature) => Ok(()),
+            Some(_) => Err(forged(&saved.from, format!("the signature of {} is not by key {key_id}: it was forged", at()))),
+            None => Err(forged(&saved.from, format!("{} is signed by key {key_id}, which is no key of this journal", at()))),
+        }
+    }
+
+    fn is_genuine_root(&self, saved: &SavedRoot) -> Result<(), ChainError> {
+        let SavedRoot { log, size, root, signature: SignatureOf { key_id, signature }, from } = saved;
+        match self.key(key_id) {
+            Some(key) if key.signed_tree(log, *size, root, signature) => Ok(()),
+            Some(_) => Err(forged(from, format!("the signature of the root of {size} heads is not by key {key_id}: it was forged"))),
+            None => Err(forged(from, format!("the root of {size} heads is signed by key {key_id}, which is no key of this journal"))),
+        }
+    }
+
+    /// Ends the check.
+    ///
+    /// # Errors
+    /// When something saved outside was never met: the tail was cut, the stream deleted, the journal exchanged. When a signature saved outside
+    /// is not good. When no key that the reader trusts signs the journal.
+    pub fn finish(self) -> Result<Verified, ChainError> {
+        if let Some(saved) = self.heads.values().flatten().next() {
+            let found = match self.tips.get(&saved.stream) {
+                Some(tip) => format!("ends at {}", tip.head.seq.0),
+                None => "has no such stream".to_owned(),
+            };
+            self.is_genuine(saved)?;
+            return Err(unmet(saved, found));
+        }
+        if let Some(saved) = self.roots.values().flatten().next() {
+            self.is_genuine_root(saved)?;
+            return Err(unmet_root(saved, format!("has {} signed heads only: its tail was cut", self.log.tree().size())));
+        }
+        self.met.iter().try_for_each(|saved| self.is_genuine(saved))?;
+        self.is_trusted()?;
+        self.is_the_one()?;
+        let signed = self.log.id().zip(self.log.active()).map(|(log, key_id)| Signed {
+            log,
+            key_id: key_id.clone(),
+            keys: self.log.keys().cloned().collect(),
+            heads: self.log.tree().size(),
+            root: self.log.tree().root(),
+            upto: self.upto,
+        });
+        let heads = self.tips.into_iter().map(|(stream, tip)| (stream, tip.head)).collect();
+        let (rows, hash, met, of_others) = (self.rows, self.prev, self.met_count, self.of_others);
+        Ok(Verified { rows, hash, heads, chosen: self.chosen, met, of_others, signed })
+    }
+
+    /// If roots were saved, some must be this journal's.
+    fn is_the_one(&self) -> Result<(), ChainError> {
+        if let Some(SavedRoot { log, size, from, .. }) = self.any_roots.first() {
+            let why = format!("the root of {size} heads is of log {log}, but this journal has no key at all: it was exchanged as a whole");
+            return Err(forged(from, why));
+        }
+        match self.log.id().filter(|_| self.of_others > 0 && !self.has_own_roots) {
+            Some(own) => {
+                Err(forged("what was saved", format!("no root of it is of this journal's log {own}: it was exchanged as a whole")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn is_trusted(&self) -> Result<(), ChainError> {
+        let signs_nothing = self.log.tree().size() == 0 && self.tips.keys().any(|stream| *stream != Stream::operator());
+        let follows = self.keys.iter().any(|key| self.log.key(&key.id()).is_some());
+        if self.keys.is_empty() || follows && !signs_nothing {
+            return Ok(());
+        }
+        let list = |ids: Vec<String>| ids.join(", ");
+        let signs = list(self.log.keys().map(ToString::to_string).collect());
+        let found = match (signs.is_empty(), follows) {
+            (true, _) => "no key signs it".to_owned(),
+            (false, true) => "the key is introduced, but no head is signed".to_owned(),
+            (false, false) => format!("it is signed by {signs}"),
+        };
+        let trusted = list(self.keys.iter().map(|key| key.id().to_string()).collect());
+        Err(ChainError::Untrusted { trusted: trusted.into(), found: found.into() })
+    }
+}
+
+fn unmet(saved: &SavedHead, found: String) -> ChainError {
+    let SavedHead { stream, head, from, .. } = saved;
+    let (stream, from) = (stream.as_str().into(), Box::from(&**from));
+    ChainError::Anchor { stream, from, anchored_seq: head.seq.0, anchored: head.hash, found: found.into() }
+}
+
+fn unmet_root(saved: &SavedRoot, found: String) -> ChainError {
+    ChainError::Root { from: Box::from(&*saved.from), size: saved.size, anchored: saved.root.into(), found: found.into() }
+}
+
+fn forged(from: &str, why: String) -> ChainError {
+    ChainError::ForgedAnchor { from: from.into(), why: why.into() }
+}
+
+#[cfg(test)]
+mod tests;
