@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt as _};
 use reeve_api::{Approval, ApprovalPhase, ApprovalStatus, ConditionStatus};
 use reeve_core::conditions::{self, Say};
 
@@ -33,6 +34,14 @@ async fn reconcile(context: Arc<Context>, approval: Arc<Approval>) -> Result<Act
     if state.started.is_some() && state.finished.is_none() {
         return Ok(Action::await_change());
     }
+    // The watch may be behind what the run wrote at its end: a settled approval stays settled.
+    let api = Api::<Approval>::namespaced(context.client.clone(), &approval.namespace().unwrap_or_default());
+    let Some(approval) = api.get_opt(&approval.name_any()).await?.filter(|found| found.uid() == approval.uid()) else {
+        return Ok(Action::await_change());
+    };
+    if approval.status.as_ref().and_then(|status| status.phase).is_some_and(ApprovalPhase::is_final) {
+        return Ok(Action::await_change());
+    }
     let say = Say::ready(ConditionStatus::False, ApprovalPhase::Superseded.as_str(), "Its run has ended.");
     let old = approval.status.clone().unwrap_or_default();
     let status = ApprovalStatus {
@@ -42,6 +51,6 @@ async fn reconcile(context: Arc<Context>, approval: Arc<Approval>) -> Result<Act
         votes: old.votes.clone(),
         conditions: conditions::set(&old.conditions, &[say], approval.metadata.generation, context.now()),
     };
-    show(&context, approval.as_ref(), approval.status.as_ref(), &status).await?;
+    show(&context, &approval, approval.status.as_ref(), &status).await?;
     Ok(Action::await_change())
 }

@@ -25,6 +25,7 @@ mod objects;
 mod operator;
 mod oracle;
 mod play;
+mod sabotage;
 mod sandbox;
 mod scenario;
 mod sim;
@@ -33,4 +34,5 @@ mod tools;
 
 pub use faults::{Crash, Lag, Phase, Point, WatchFault};
 pub use play::{Outcome, Setting, play};
+pub use sabotage::Sabotage;
 pub use scenario::{Scenario, ScenarioError};

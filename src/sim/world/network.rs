@@ -23,6 +23,7 @@ use tower::Service;
 
 use super::chance::between;
 use super::faults::{LAG_ENDS_MS, Phase, Point, WatchFault};
+use super::sabotage::{Bent, Sabotage, bend};
 use super::sim::{End, Shared, Sim};
 use super::{admission, objects};
 use crate::api::{Answer, Caller, Watch, whole};
@@ -109,7 +110,7 @@ impl Shared {
     pub(crate) fn deliver(&self, sim: &mut Sim) {
         let Some((_, parcel)) = sim.wire.parcels.pop_first() else { return };
         match parcel {
-            Parcel::Request(request, reply) => self.handle(sim, &request, reply),
+            Parcel::Request(request, reply) => self.handle(sim, request, reply),
             // Who asked may be gone.
             Parcel::Answer(answer, reply) => drop(reply.send(answer)),
             Parcel::Events(id, upto) => events(sim, id, upto),
@@ -117,23 +118,27 @@ impl Shared {
         }
     }
 
-    fn handle(&self, sim: &mut Sim, request: &Request<Bytes>, reply: Reply) {
-        let phase = if objects::writes(request) { sim.pass(Point::Write) } else { None };
+    fn handle(&self, sim: &mut Sim, request: Request<Bytes>, reply: Reply) {
+        let phase = if objects::writes(&request) { sim.pass(Point::Write) } else { None };
         if phase == Some(Phase::Before) {
             return self.kill(sim);
         }
         let now = sim.now();
         let operator = Caller::service_account(super::operator::NAMESPACE, super::operator::ACCOUNT);
         let before = sim.api.version();
-        let answer = match admission::judge(sim, request) {
-            Some(refusal) => refusal,
-            None => sim.api.handle(now, &operator, request),
-        };
         let subject = format!("answer to {} {}", request.method(), request.uri());
+        let (request, answer) = match bend(sim, request) {
+            Bent::Believed(answer) => return sim.post(&subject, Parcel::Answer(whole(200, &answer), reply)),
+            Bent::On(request) => {
+                let refusal = admission::judge(sim, &request);
+                let answer = refusal.unwrap_or_else(|| sim.api.handle(now, &operator, &request));
+                (request, answer)
+            }
+        };
         let answer = match answer {
             Answer::Whole(code, body) => {
-                if objects::writes(request) {
-                    objects::tell(sim, request, code, &body, before);
+                if objects::writes(&request) {
+                    objects::tell(sim, &request, code, &body, before);
                 }
                 whole(code, &body)
             }
@@ -225,6 +230,9 @@ fn open(sim: &mut Sim, watch: Watch) -> Answered {
 fn events(sim: &mut Sim, id: u64, upto: u64) {
     let Some(mut open) = sim.wire.watches.remove(&id) else { return };
     while let Some(event) = sim.api.next_event_upto(&mut open.watch, upto) {
+        if sim.sabotage == Some(Sabotage::DeafToVotes) && open.watch.kind() == "Approval" && event["type"] == "MODIFIED" {
+            continue;
+        }
         sim.counts.events += 1;
         let fault = sim.plan.event(sim.counts.events);
         let line = Bytes::from(format!("{event}\n"));
@@ -292,5 +300,8 @@ impl Service<Request<Body>> for Line {
 
 /// The operator's clock in the runtime that lives now.
 pub(crate) fn clock(sim: &Sim) -> Clock {
-    Clock::Paced { began: sim.now(), since: tokio::time::Instant::now() }
+    let since = tokio::time::Instant::now();
+    // A moment that never comes: what has gone by since then is nothing.
+    let since = if sim.sabotage == Some(Sabotage::StoppedClock) { since + Duration::from_secs(1 << 31) } else { since };
+    Clock::Paced { began: sim.now(), since }
 }

@@ -80,6 +80,9 @@ impl Sim {
         wrong.extend(twice.map(|(key, times)| format!("call {key} was begun {times} times")));
         let doubled = self.sandboxes.doubled();
         wrong.extend(doubled.iter().map(|run| format!("run {run} has two sandboxes")));
+        let living = self.sandboxes.runs();
+        let left = self.oracle.ended.keys().filter(|run| living.contains(*run));
+        wrong.extend(left.map(|run| format!("run {run} has ended, and its sandbox lives")));
         wrong.iter().map(|what| self.tale.named(what)).collect()
     }
 

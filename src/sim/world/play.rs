@@ -11,6 +11,7 @@ use super::faults::{Counts, Crash, Lag, Plan, WatchFault};
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
 use super::oracle::rows_of;
+use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
 use crate::api::{Answer, ApiServer, Caller, Kinds};
@@ -29,6 +30,8 @@ pub struct Setting {
     pub lag: Lag,
     /// What happens to events of watches, by number from 1.
     pub events: Vec<(u64, WatchFault)>,
+    /// A mistake in the operator.
+    pub sabotage: Option<Sabotage>,
     /// How long nothing may be written at the end, milliseconds.
     pub quiet_ms: u64,
 }
@@ -37,7 +40,7 @@ impl Setting {
     /// Nothing goes wrong, and ten minutes are quiet.
     #[must_use]
     pub fn of(seed: u64) -> Setting {
-        Setting { seed, crashes: Vec::new(), lag: Lag::default(), events: Vec::new(), quiet_ms: 600_000 }
+        Setting { seed, crashes: Vec::new(), lag: Lag::default(), events: Vec::new(), sabotage: None, quiet_ms: 600_000 }
     }
 }
 
@@ -77,6 +80,7 @@ pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Resul
     }
     let plan = Plan { crashes: setting.crashes.clone(), lag: setting.lag, events: setting.events.clone() };
     let shared = Shared::new(setting.seed, api, plan);
+    shared.lock().sabotage = setting.sabotage;
     shared.watch_journal();
     let life = Life::begin(&shared, 0, 1).map_err(|error| error.to_string())?;
     let mut play = Play { shared, life, lives: 1, seed: setting.seed, written: 0 };
@@ -207,11 +211,14 @@ impl Play {
     }
 
     fn expect(&self, expected: &Expected) -> Result<(), String> {
-        let counts = self.shared.lock().counts;
+        let (counts, begun) = {
+            let sim = self.shared.lock();
+            (sim.counts, sim.sandboxes.begun().values().map(|times| u64::from(*times)).sum::<u64>())
+        };
         let (what, wanted, found) = match expected {
             Expected::Object(wanted) => return self.check(wanted),
             Expected::Writes(wanted) => ("writes", *wanted, counts.writes - self.written),
-            Expected::Effects(wanted) => ("effects", *wanted, counts.effects),
+            Expected::Effects(wanted) => ("effects", *wanted, begun),
         };
         if wanted == found { Ok(()) } else { Err(format!("expected {wanted} {what}, found {found}")) }
     }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::chance::between;
 use super::faults::{Phase, Point};
+use super::sabotage::Sabotage;
 use super::sim::{Shared, Sim};
 use super::tools::Workspace;
 
@@ -27,6 +28,8 @@ pub(crate) struct Sandboxes {
     by_pod: BTreeMap<String, Sandbox>,
     /// Effects by their keys over all sandboxes, with how often each was begun.
     begun: BTreeMap<String, u32>,
+    /// Runs that had two sandboxes at one time.
+    doubled: BTreeSet<String>,
 }
 
 struct Sandbox {
@@ -72,6 +75,9 @@ impl Sandboxes {
             handles: BTreeMap::new(),
             ledger: BTreeMap::new(),
         };
+        if self.living().any(|other| other.run_uid == sandbox.run_uid) {
+            self.doubled.insert(sandbox.run_uid.clone());
+        }
         self.by_pod.entry(uid.to_owned()).or_insert(sandbox);
     }
 
@@ -101,11 +107,18 @@ impl Sandboxes {
         &self.begun
     }
 
-    /// UIDs of runs of which more than one Pod is alive.
-    pub(crate) fn doubled(&self) -> BTreeSet<String> {
-        let mut seen = BTreeSet::new();
-        let alive = self.by_pod.values().filter(|sandbox| !sandbox.alive.is_cancelled() && !sandbox.ended);
-        alive.filter(|sandbox| !seen.insert(sandbox.run_uid.clone())).map(|sandbox| sandbox.run_uid.clone()).collect()
+    fn living(&self) -> impl Iterator<Item = &Sandbox> {
+        self.by_pod.values().filter(|sandbox| !sandbox.alive.is_cancelled() && !sandbox.ended)
+    }
+
+    /// UIDs of runs of which more than one Pod was alive at one time.
+    pub(crate) fn doubled(&self) -> &BTreeSet<String> {
+        &self.doubled
+    }
+
+    /// UIDs of runs that have a Pod alive.
+    pub(crate) fn runs(&self) -> BTreeSet<String> {
+        self.living().map(|sandbox| sandbox.run_uid.clone()).collect()
     }
 }
 
@@ -124,6 +137,7 @@ impl Sim {
         let answered = match request {
             method::IMPORT => read(asked).map(|import: wire::Import| json(at, &sandbox.workspace.import(&import))),
             method::RESOLVE => read(asked).map(|resolve| resolved(sandbox, resolve, at)),
+            method::LOOKUP if self.sabotage == Some(Sabotage::CallsAgain) => Ok(json(at, &wire::Recorded::Absent)),
             method::LOOKUP => read(asked).map(|lookup| look_up(sandbox, &lookup, now, at)),
             method::CHECKPOINT => Ok(json(at, &sandbox.workspace.checkpoint())),
             method::FETCH => read(asked).map(|fetch: wire::Fetch| match sandbox.workspace.fetch(&fetch) {
@@ -145,7 +159,8 @@ impl Sim {
     fn call(&mut self, uid: &str, call: &wire::Call, now: u64) -> Answer {
         let seed = self.seed;
         let Some(sandbox) = self.sandboxes.by_pod.get_mut(uid) else { return internal("no such sandbox") };
-        if sandbox.ledger.contains_key(&call.key) {
+        let forgets = self.sabotage == Some(Sabotage::CallsAgain);
+        if sandbox.ledger.contains_key(&call.key) && !forgets {
             return Answer::Refused(code::KEY_USED, "this key was used".to_owned());
         }
         let canonical = match sandbox.handles.remove(&call.handle) {

@@ -23,7 +23,7 @@
 //! watch event 7 twice                   # dropped, cut
 //! expect run/r1 Suspended reason=BudgetExhausted
 //! expect writes 0                       # since the last `tick` or `until` began
-//! expect effects 3
+//! expect effects 3                      # tool calls that sandboxes began, of all runs
 //! ```
 
 use reeve_gateway::Recorded;

@@ -11,6 +11,7 @@ use super::faults::{Counts, Phase, Plan, Point};
 use super::kubelet::Kubelet;
 use super::network::Wire;
 use super::oracle::Oracle;
+use super::sabotage::Sabotage;
 use super::sandbox::Sandboxes;
 use super::tale::Tale;
 use crate::api::ApiServer;
@@ -26,6 +27,7 @@ pub(crate) struct Sim {
     pub(crate) kubelet: Kubelet,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) plan: Plan,
+    pub(crate) sabotage: Option<Sabotage>,
     pub(crate) counts: Counts,
     pub(crate) oracle: Oracle,
     pub(crate) tale: Tale,
@@ -102,6 +104,7 @@ impl Shared {
             kubelet: Kubelet::default(),
             sandboxes: Sandboxes::default(),
             plan,
+            sabotage: None,
             counts: Counts::default(),
             oracle: Oracle::default(),
             tale: Tale::default(),

@@ -31,13 +31,17 @@ static KINDS: LazyLock<Arc<Kinds>> = LazyLock::new(|| {
 /// Every scenario, by name; only those whose names hold `REEVE_SCENARIO`, where that is set.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let wanted = std::env::var("REEVE_SCENARIO").unwrap_or_default();
+    all_scenarios().into_iter().filter(|scenario| scenario.name.contains(&wanted)).collect()
+}
+
+/// Every scenario, by name.
+pub(crate) fn all_scenarios() -> Vec<Scenario> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
         .iter()
         .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
         .map(|file| (file.file_stem().unwrap().to_str().unwrap().to_owned(), file))
-        .filter(|(name, _)| name.contains(&wanted))
         .map(|(name, file)| Scenario::parse(&name, &std::fs::read_to_string(file).unwrap()).unwrap_or_else(|error| panic!("{error}")))
         .collect()
 }
@@ -50,6 +54,12 @@ pub(crate) fn first_seed() -> u64 {
 /// A number from the environment.
 pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Every n-th of these, where `REEVE_EVERY` is n: for a first look.
+pub(crate) fn sample<T>(cases: Vec<T>) -> Vec<T> {
+    let every = number("REEVE_EVERY").and_then(|every| usize::try_from(every).ok()).unwrap_or(1).max(1);
+    cases.into_iter().step_by(every).collect()
 }
 
 /// Plays one world.
