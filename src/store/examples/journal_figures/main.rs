@@ -30,16 +30,16 @@ const VERIFIED: usize = 100_000;
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let directory = tempfile::tempdir_in(arguments.next().map_or_else(std::env::temp_dir, PathBuf::from)).unwrap();
-    let url: Option<Place> = arguments.next().map(|url| url.parse().unwrap());
+    let url = arguments.next();
     let file = Place::File(directory.path().join("journal.db"));
     let plain = Plain::sqlite(&directory.path().join("plain.db")).await;
     appends("append_sqlite_per_s", &file, &plain).await;
+    if let Some(url) = url {
+        let plain = Plain::postgres(&url).await;
+        appends("append_postgres_per_s", &url.parse().unwrap(), &plain).await;
+    }
     durable_commit(&file, directory.path()).await;
     verifying(&file).await;
-    if let Some(place) = url {
-        let plain = Plain::postgres(&place).await;
-        appends("append_postgres_per_s", &place, &plain).await;
-    }
 }
 
 fn figure(name: &str, value: f64, unit: &str, reference: f64) {

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use reeve_store::Place;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -42,9 +41,8 @@ impl Plain {
     }
 
     /// Beside the journal, in a table of its own.
-    pub(crate) async fn postgres(place: &Place) -> Plain {
-        // The example is given a URL without a password, of a server of its own.
-        let mut connection = PgConnection::connect(&place.to_string()).await.unwrap();
+    pub(crate) async fn postgres(url: &str) -> Plain {
+        let mut connection = PgConnection::connect(url).await.unwrap();
         let table = "DROP TABLE IF EXISTS plain; CREATE TABLE plain (gseq bigint PRIMARY KEY, stream text COLLATE \"C\", seq bigint,
             time text, epoch bigint, kind text, actor text, body text, prev text, hash text, UNIQUE (stream, seq))";
         sqlx::raw_sql(table).execute(&mut connection).await.unwrap();
