@@ -20,3 +20,4 @@ mod references;
 mod refusals;
 mod run;
 mod sandbox;
+mod simulator;

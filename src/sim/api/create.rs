@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::admission::Operation;
+use super::builtin;
 use super::merge::Difference;
 use super::meta;
 use super::ownership::{Ignored, Owners};
@@ -18,19 +20,32 @@ impl ApiServer {
         if target.kind.namespaced && target.namespace.is_empty() {
             return Err(Failure::method_not_allowed("the server does not allow this method on the requested resource"));
         }
-        let mut object = parse(target, body)?;
+        let object = parse(target, body)?;
+        self.create_object(asked, target, object)
+    }
+
+    /// Makes an object as it was sent.
+    pub(crate) fn create_object(
+        &mut self,
+        asked: &Asked<'_>,
+        target: &Target<'_>,
+        mut object: Value,
+    ) -> Result<(u16, Arc<Value>), Failure> {
         if !meta::text(&object, "generateName").is_empty() && meta::text(&object, "name").is_empty() {
             // A retried POST would make a second object, so Reeve never asks for one, and no answer here would be right.
             return Err(Failure::bad_request("the simulator makes up no names: metadata.generateName is not served"));
         }
         strip(&mut object);
-        let api_version = target.kind.api_version();
-        let writer = self.writer(asked, target, &api_version, "Update");
-        let mut owners = Owners::default();
-        let empty = json!({ "metadata": {} });
-        let difference = Difference::between(&empty, &object, &target.kind.shape);
-        owners.updated(&difference, &writer, &Ignored::for_writes_of("", target.kind.rules.status));
-        owners.write(&mut object, &Owners::default(), asked.now);
+        target.kind.complete(&mut object);
+        if target.kind.placeable(&object) {
+            let api_version = target.kind.api_version();
+            let writer = self.writer(asked, target, &api_version, "Update");
+            let mut owners = Owners::default();
+            let empty = builtin::empty(target.kind);
+            let difference = Difference::between(&empty, &object, &target.kind.shape);
+            owners.updated(&difference, &writer, &Ignored::for_writes_of("", target.kind.rules.status));
+            owners.write(&mut object, &Owners::default(), asked.now);
+        }
         self.insert(asked, target, object)
     }
 
@@ -39,6 +54,7 @@ impl ApiServer {
         let name = meta::text(&object, "name").to_owned();
         let about = About { name: &name, ..target.about() };
         self.in_namespace(target, &name)?;
+        self.mutate(asked, target, &mut object, None)?;
         let uid = self.next_uid();
         let metadata = meta::of(&mut object);
         metadata.insert("uid".to_owned(), Value::from(uid));
@@ -53,13 +69,19 @@ impl ApiServer {
             namespace(&mut object, &name);
         }
         meta::tidy(&mut object);
-        let causes = meta::validate(&object, target.kind);
+        let mut causes = meta::validate(&object, target.kind);
+        causes.extend(target.kind.validate(&object, None, ""));
         if !causes.is_empty() {
             return Err(Failure::invalid(about, &causes));
         }
+        self.admit(asked, target, Operation::Create, Some(&object), None)?;
         let key = key(target.kind, target.namespace, &name);
-        if self.store.get(&key).is_some() {
-            return Err(Failure::already_exists(about));
+        if let Some(found) = self.store.get(&key) {
+            let mut failure = Failure::already_exists(about);
+            if meta::is_ending(found) {
+                failure.message = format!("object is being deleted: {}", failure.message);
+            }
+            return Err(failure);
         }
         fits(&object)?;
         if asked.query.dry_run() {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::admission::Operation;
 use super::meta;
 use super::request::Target;
 use super::server::{ApiServer, Asked};
@@ -37,6 +38,7 @@ impl ApiServer {
         let options = options(asked, body)?;
         let live = self.store.get(&target.key()).cloned().ok_or_else(|| Failure::not_found(target.about()))?;
         preconditions(target, &options, &live)?;
+        self.admit(asked, target, Operation::Delete, None, Some(&live))?;
         let (object, gone) = ended(target, &options, &live, asked.now);
         if options.dry_run {
             return Ok((200, Arc::new(if gone { success(target, &live) } else { object })));
@@ -133,15 +135,17 @@ fn preconditions(target: &Target<'_>, options: &Options, live: &Value) -> Result
     Ok(())
 }
 
+/// The options of a body, or those of the query where there is no body.
 fn options(asked: &Asked<'_>, body: &Bytes) -> Result<Options, Failure> {
     let said: Value = if body.is_empty() {
-        json!({})
+        let query = &asked.query;
+        let dry_run = if query.dry_run() { json!(["All"]) } else { json!([]) };
+        json!({ "propagationPolicy": query.text("propagationPolicy"), "gracePeriodSeconds": query.number("gracePeriodSeconds"), "dryRun": dry_run })
     } else {
         serde_json::from_slice(body).map_err(|error| Failure::bad_request(format!("the delete options cannot be read: {error}")))?
     };
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let in_query = Value::from(asked.query.text("propagationPolicy"));
-    let policy = text(&said["propagationPolicy"]).or_else(|| text(&in_query));
+    let policy = text(&said["propagationPolicy"]);
     let dependents = match policy.as_deref() {
         None => None,
         Some("Background") => Some(Dependents::Background),
@@ -149,7 +153,7 @@ fn options(asked: &Asked<'_>, body: &Bytes) -> Result<Options, Failure> {
         Some("Orphan") => Some(Dependents::Orphan),
         Some(other) => {
             let about = About { group: "meta.k8s.io", plural: "", kind: "DeleteOptions", name: "" };
-            let supported = ["\"Background\"", "\"Foreground\"", "\"Orphan\"", "\"nil\""].map(str::to_owned);
+            let supported = ["\"Foreground\"", "\"Background\"", "\"Orphan\"", "\"nil\""].map(str::to_owned);
             let cause = super::status::Cause::unsupported("propagationPolicy", &Value::from(other), &supported);
             return Err(Failure::invalid(about, &[cause]));
         }
@@ -158,7 +162,7 @@ fn options(asked: &Asked<'_>, body: &Bytes) -> Result<Options, Failure> {
         uid: text(&said["preconditions"]["uid"]),
         version: text(&said["preconditions"]["resourceVersion"]),
         dependents,
-        grace_s: said["gracePeriodSeconds"].as_i64().or_else(|| asked.query.text("gracePeriodSeconds").parse().ok()),
-        dry_run: asked.query.dry_run() || said["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
+        grace_s: said["gracePeriodSeconds"].as_i64(),
+        dry_run: said["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
     })
 }

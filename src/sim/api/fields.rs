@@ -28,6 +28,13 @@ impl Step {
         }
     }
 
+    /// What an item is known by, as JSON.
+    pub(crate) fn value(&self) -> &str {
+        match self {
+            Step::Field(text) | Step::Key(text) | Step::Item(text) => text,
+        }
+    }
+
     fn decoded(text: &str) -> Option<Step> {
         let (mark, rest) = text.split_once(':')?;
         let step: fn(String) -> Step = match mark {
@@ -140,18 +147,12 @@ impl FieldSet {
         both
     }
 
-    /// Every path, as text, in order.
+    /// Every path, as text: those that end here, then those below.
     pub(crate) fn shown(&self) -> Vec<String> {
-        let mut steps: Vec<&Step> = self.members.iter().chain(self.children.keys()).collect();
-        steps.sort();
-        steps.dedup();
-        let mut paths = Vec::new();
-        for step in steps {
+        let mut paths: Vec<String> = self.members.iter().map(Step::shown).collect();
+        for (step, below) in &self.children {
             let here = step.shown();
-            if self.members.contains(step) {
-                paths.push(here.clone());
-            }
-            paths.extend(self.children.get(step).into_iter().flat_map(FieldSet::shown).map(|path| format!("{here}{path}")));
+            paths.extend(below.shown().into_iter().map(|path| format!("{here}{path}")));
         }
         paths
     }
@@ -207,7 +208,7 @@ fn collect(value: &Value, shape: &Shape, path: &mut Vec<Step>, into: &mut FieldS
                 let below = shape.field(name).unwrap_or(&Shape::Atomic);
                 collect(child, below, path, into);
                 let bare = child.is_null() || child.as_object().is_some_and(Map::is_empty);
-                if bare || (!shape.declares(name) && *shape != Shape::Open) {
+                if bare || shape.chosen(name) {
                     into.insert(path);
                 }
                 path.pop();

@@ -5,8 +5,12 @@ use std::fmt::{self, Debug, Formatter};
 
 use serde_json::{Value, json};
 
+use super::builtin;
+use super::meta;
+use super::schema::{Repeats, Schema, does_not_fit};
 use super::selector::at_path;
 use super::shape::Shape;
+use super::status::Cause;
 
 /// A kind of object, in the one version that is served and stored.
 pub struct Kind {
@@ -17,6 +21,8 @@ pub struct Kind {
     pub(crate) namespaced: bool,
     pub(crate) rules: Rules,
     pub(crate) shape: Shape,
+    /// Of a custom kind.
+    pub(crate) schema: Option<Schema>,
     /// Field paths that a field selector may name, beside name and namespace.
     pub(crate) selectable: Vec<String>,
 }
@@ -49,6 +55,36 @@ impl Kind {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// Brings an object into the form that is stored: without what the schema does not know, with its defaults.
+    pub(crate) fn complete(&self, object: &mut Value) {
+        meta::tidy(object);
+        if let Some(schema) = &self.schema {
+            schema.complete(object);
+        } else {
+            builtin::complete(self, object);
+        }
+    }
+
+    /// As [`Kind::complete`], for what came of an applied configuration: nulls stay where they are.
+    pub(crate) fn complete_applied(&self, object: &mut Value) {
+        meta::tidy(object);
+        match &self.schema {
+            Some(schema) => schema.add_defaults(object),
+            None => builtin::complete(self, object),
+        }
+    }
+
+    /// Whether each value has the form that the schema gives its place; if not, nobody can be made its owner.
+    pub(crate) fn placeable(&self, object: &Value) -> bool {
+        self.schema.as_ref().is_none_or(|schema| does_not_fit(schema, object, Repeats::Allowed).is_none())
+    }
+
+    /// What the schema and its rules have against an object.
+    pub(crate) fn validate(&self, object: &Value, live: Option<&Value>, subresource: &str) -> Vec<Cause> {
+        let judge = |schema: &Schema| schema.validate(object, live, subresource == "status");
+        self.schema.as_ref().map_or_else(|| builtin::validate(self, object), judge)
+    }
+
     /// The kind of a CustomResourceDefinition's storage version.
     ///
     /// # Errors
@@ -72,6 +108,7 @@ impl Kind {
             namespaced: text("spec.scope")? == "Namespaced",
             rules: Rules { status, generation: true, create_on_update: false, unconditional_update: false, custom: true },
             shape: Shape::of_object(schema),
+            schema: Some(Schema::parse(schema)?),
             selectable: selectable
                 .iter()
                 .filter_map(|field| field["jsonPath"].as_str())
@@ -92,7 +129,7 @@ impl Kinds {
     #[must_use]
     pub fn builtin() -> Kinds {
         let mut kinds = Kinds::default();
-        for kind in builtin() {
+        for kind in table() {
             kinds.add(kind);
         }
         kinds
@@ -162,7 +199,7 @@ const UNCONDITIONAL: Rules = Rules { status: false, generation: false, create_on
 const WITH_STATUS: Rules = Rules { status: true, generation: true, ..UNCONDITIONAL };
 const UPSERT: Rules = Rules { create_on_update: true, ..UNCONDITIONAL };
 
-fn builtin() -> Vec<Kind> {
+fn table() -> Vec<Kind> {
     let kind = |group: &str, kind: &str, plural: &str, rules, shape: &str, selectable: &[&str]| Kind {
         group: group.to_owned(),
         version: "v1".to_owned(),
@@ -171,6 +208,7 @@ fn builtin() -> Vec<Kind> {
         namespaced: !matches!(plural, "namespaces") && !group.starts_with("admissionregistration"),
         rules,
         shape: Shape::builtin(shape),
+        schema: None,
         selectable: selectable.iter().map(|field| (*field).to_owned()).collect(),
     };
     let admission = Rules { generation: true, ..UNCONDITIONAL };

@@ -98,6 +98,9 @@ pub(crate) fn merged(live: &Value, config: &Value, shape: &Shape) -> Value {
             Value::Object(out)
         }
         (Shape::Set | Shape::Keyed { .. }, Value::Array(_), Value::Array(_)) => Value::Array(merged_items(live, config, shape)),
+        // Naming a thing with parts and giving none takes none away.
+        (Shape::Map { .. } | Shape::Open, Value::Object(found), Value::Null) if !found.is_empty() => live.clone(),
+        (Shape::Set | Shape::Keyed { .. }, Value::Array(found), Value::Null) if !found.is_empty() => live.clone(),
         (Shape::Map { .. } | Shape::Open | Shape::Set | Shape::Keyed { .. } | Shape::Atomic, _, _) => config.clone(),
     }
 }
@@ -131,7 +134,7 @@ fn merged_items(live: &Value, config: &Value, shape: &Shape) -> Vec<Value> {
     out
 }
 
-/// Takes away what the last applied configuration named and nobody keeps.
+/// Takes away what the last applied configuration named and nobody keeps. What has lost its last part is null.
 pub(crate) fn pruned(value: &Value, shape: &Shape, last: &FieldSet, keep: &FieldSet) -> Value {
     let gone = |step: &Step, named: bool| {
         let said = if named { last.touches(step) } else { last.has(step) };
@@ -150,7 +153,7 @@ pub(crate) fn pruned(value: &Value, shape: &Shape, last: &FieldSet, keep: &Field
                     out.insert(name.clone(), inner(child, shape.field(name).unwrap_or(&Shape::Atomic), &step));
                 }
             }
-            Value::Object(out)
+            if out.is_empty() { Value::Null } else { Value::Object(out) }
         }
         (Shape::Set | Shape::Keyed { .. }, Value::Array(items)) => {
             let below = if let Shape::Keyed { item, .. } = shape { item.as_ref() } else { &Shape::Atomic };
@@ -161,7 +164,7 @@ pub(crate) fn pruned(value: &Value, shape: &Shape, last: &FieldSet, keep: &Field
                     out.push(inner(item, below, &step));
                 }
             }
-            Value::Array(out)
+            if out.is_empty() { Value::Null } else { Value::Array(out) }
         }
         (Shape::Atomic | Shape::Map { .. } | Shape::Open | Shape::Set | Shape::Keyed { .. }, _) => value.clone(),
     }

@@ -46,6 +46,13 @@ pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
 pub(crate) fn tidy(object: &mut Value) {
     let metadata = of(object);
     metadata.remove("selfLink");
+    for field in ["labels", "annotations"] {
+        for value in metadata.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+            if value.is_null() {
+                *value = Value::from("");
+            }
+        }
+    }
     metadata.retain(|_, value| match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
@@ -53,6 +60,25 @@ pub(crate) fn tidy(object: &mut Value) {
         Value::Object(map) => !map.is_empty(),
         Value::Bool(_) | Value::Number(_) => true,
     });
+}
+
+/// Why the metadata cannot be read; none if it can.
+pub(crate) fn unreadable(object: &Value) -> Option<String> {
+    let metadata = &object["metadata"];
+    let texts = |value: &Value| match value {
+        Value::Null => true,
+        Value::Object(map) => map.values().all(|value| value.is_string() || value.is_null()),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
+    };
+    let list = |value: &Value, form: fn(&Value) -> bool| value.is_null() || value.as_array().is_some_and(|items| items.iter().all(form));
+    let fits = [
+        ("labels", texts(&metadata["labels"])),
+        ("annotations", texts(&metadata["annotations"])),
+        ("finalizers", list(&metadata["finalizers"], Value::is_string)),
+        ("ownerReferences", list(&metadata["ownerReferences"], Value::is_object)),
+    ];
+    let wrong = fits.into_iter().find(|(_, fits)| !fits).map(|(name, _)| name);
+    wrong.map(|name| format!("json: cannot unmarshal into Go struct field ObjectMeta.{name}"))
 }
 
 /// What is wrong with an object's metadata.
@@ -66,7 +92,7 @@ pub(crate) fn validate(object: &Value, kind: &Kind) -> Vec<Cause> {
         causes.push(Cause::invalid("metadata.name", &metadata["name"], &why));
     }
     owners(metadata, &mut causes);
-    finalizer_names(metadata, &mut causes);
+    finalizer_names(metadata, kind.rules.custom, &mut causes);
     let bytes: usize = entries(&metadata["annotations"]).map(|(name, value)| name.len() + value.len()).sum();
     for (name, _) in entries(&metadata["annotations"]) {
         // Annotation names may have capitals in their prefix; they are judged in lower case.
@@ -155,15 +181,15 @@ fn owners(metadata: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-fn finalizer_names(metadata: &Value, causes: &mut Vec<Cause>) {
+fn finalizer_names(metadata: &Value, custom: bool, causes: &mut Vec<Cause>) {
     let field = "metadata.finalizers";
     let names: Vec<&str> = metadata["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for name in &names {
+    for (at, name) in names.iter().enumerate() {
         if let Some(why) = not_a_qualified_name(name) {
             causes.push(Cause::invalid(field, &Value::from(*name), &why));
-        } else if !name.contains('/') && !matches!(*name, "orphan" | "foregroundDeletion" | "kubernetes") {
+        } else if !custom && !name.contains('/') && !matches!(*name, "orphan" | "foregroundDeletion" | "kubernetes") {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
-            causes.push(Cause::invalid(field, &Value::from(*name), why));
+            causes.push(Cause::invalid(format!("{field}[{at}]"), &Value::from(*name), why));
         }
     }
     if names.contains(&"orphan") && names.contains(&"foregroundDeletion") {

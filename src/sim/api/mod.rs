@@ -2,6 +2,9 @@
 //!
 //! Architecture invariant: no async, no clock and no lock in here but in `face.rs`, through which the real client speaks to it.
 
+mod admission;
+mod builtin;
+mod chart;
 mod create;
 mod delete;
 mod face;
@@ -15,6 +18,7 @@ mod ownership;
 mod patch;
 mod read;
 mod request;
+mod schema;
 mod selector;
 mod server;
 mod shape;
@@ -24,6 +28,8 @@ mod update;
 mod watch;
 mod write;
 
+pub use admission::Right;
+pub use chart::chart_policies;
 pub use face::{AnswerBody, Face, Shared, whole};
 pub use garbage::Collected;
 pub use kinds::{Kind, Kinds};

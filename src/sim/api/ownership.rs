@@ -3,7 +3,7 @@
 //! Source: kubernetes.io/docs/reference/using-api/server-side-apply.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fields::{FieldSet, Step};
 use super::merge::{Difference, merged, pruned};
@@ -141,6 +141,11 @@ impl Owners {
         ignored: &Ignored,
         force: bool,
     ) -> Result<Value, Vec<(String, String)>> {
+        if self.entries.is_empty() && !live["metadata"]["uid"].is_null() {
+            let before = Difference::between(&Value::Object(Map::new()), live, shape);
+            let nobody = Writer { manager: "before-first-apply", operation: "Update", ..writer.clone() };
+            self.put(&nobody, ignored.strip(&before.added));
+        }
         let named = ignored.strip(&FieldSet::of_applied(config, shape));
         let last = self.take(writer);
         let mut object = merged(live, config, shape);
@@ -166,7 +171,7 @@ impl Owners {
             entry.fields = entry.fields.minus(&theirs).minus(&removed);
         }
         if !conflicts.is_empty() {
-            conflicts.sort();
+            conflicts.sort_by(|left: &(String, String), right| left.0.cmp(&right.0));
             return Err(conflicts);
         }
         self.put(writer, named);

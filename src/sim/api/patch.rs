@@ -27,6 +27,8 @@ pub(crate) struct DoesNotFit;
 
 /// Applies JSON patch operations in order.
 ///
+/// As in kube-apiserver, and unlike RFC 6902, `replace` of an absent field of an object adds it, and `copy` of one copies null.
+///
 /// # Errors
 /// An operation that is unknown or incomplete, a path that is not there, a test that fails.
 pub(crate) fn json(target: &mut Value, operations: &[Value]) -> Result<(), DoesNotFit> {
@@ -39,20 +41,20 @@ pub(crate) fn json(target: &mut Value, operations: &[Value]) -> Result<(), DoesN
             }
             "replace" => {
                 let value = operation.get("value").ok_or(DoesNotFit)?.clone();
-                *find_mut(target, &path).ok_or(DoesNotFit)? = value;
+                replace(target, &path, value)?;
             }
             "move" => {
                 let value = remove(target, &pointer(operation, "from")?)?;
                 add(target, &path, value)?;
             }
             "copy" => {
-                let value = find_mut(target, &pointer(operation, "from")?).ok_or(DoesNotFit)?.clone();
+                let from = pointer(operation, "from")?;
+                let value = field_or_null(target, &from)?;
                 add(target, &path, value)?;
             }
             "test" => {
                 let wanted = operation.get("value").unwrap_or(&Value::Null);
-                let found = find_mut(target, &path);
-                if found.as_deref().unwrap_or(&Value::Null) != wanted {
+                if field_or_null(target, &path)? != *wanted {
                     return Err(DoesNotFit);
                 }
             }
@@ -79,6 +81,15 @@ fn find_mut<'a>(target: &'a mut Value, path: &[String]) -> Option<&'a mut Value>
     })
 }
 
+/// What is there; null for a field that an object lacks.
+fn field_or_null(target: &mut Value, path: &[String]) -> Result<Value, DoesNotFit> {
+    if let Some(found) = find_mut(target, path) {
+        return Ok(found.clone());
+    }
+    let (_, above) = path.split_last().ok_or(DoesNotFit)?;
+    find_mut(target, above).filter(|above| above.is_object()).map(|_| Value::Null).ok_or(DoesNotFit)
+}
+
 /// An index as RFC 6901 writes it: no sign, no leading zero.
 fn index(step: &str) -> Option<usize> {
     let plain = step == "0" || (!step.starts_with('0') && step.bytes().all(|byte| byte.is_ascii_digit()));
@@ -101,6 +112,21 @@ fn add(target: &mut Value, path: &[String], value: Value) -> Result<(), DoesNotF
             }
             items.insert(at, value);
         }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err(DoesNotFit),
+    }
+    Ok(())
+}
+
+fn replace(target: &mut Value, path: &[String], value: Value) -> Result<(), DoesNotFit> {
+    let Some((last, above)) = path.split_last() else {
+        *target = value;
+        return Ok(());
+    };
+    match find_mut(target, above).ok_or(DoesNotFit)? {
+        Value::Object(map) => {
+            map.insert(last.clone(), value);
+        }
+        Value::Array(items) => *index(last).and_then(|at| items.get_mut(at)).ok_or(DoesNotFit)? = value,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err(DoesNotFit),
     }
     Ok(())

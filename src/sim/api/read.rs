@@ -17,7 +17,7 @@ impl ApiServer {
 
     pub(crate) fn selector(&self, asked: &Asked<'_>, target: &Target<'_>) -> Result<Selector, Failure> {
         let (labels, fields) = (asked.query.text("labelSelector"), asked.query.text("fieldSelector"));
-        Selector::parse(labels, fields, &target.kind.selectable).map_err(Failure::bad_request)
+        Selector::parse(labels, fields, &target.kind.selectable, target.kind.rules.custom).map_err(Failure::bad_request)
     }
 
     pub(crate) fn list(&self, asked: &Asked<'_>, target: &Target<'_>) -> Result<(u16, Arc<Value>), Failure> {

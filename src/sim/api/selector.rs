@@ -39,7 +39,7 @@ impl Selector {
     ///
     /// # Errors
     /// The server's words for what cannot be read or what the kind cannot be selected by.
-    pub(crate) fn parse(labels: &str, fields: &str, selectable: &[String]) -> Result<Selector, String> {
+    pub(crate) fn parse(labels: &str, fields: &str, selectable: &[String], custom: bool) -> Result<Selector, String> {
         let mut selector = Selector::default();
         for term in split_terms(labels) {
             let term = label_term(term).ok_or_else(|| format!("unable to parse requirement: {term}"))?;
@@ -48,12 +48,38 @@ impl Selector {
         for term in fields.split(',').map(str::trim).filter(|term| !term.is_empty()) {
             let term = field_term(term).ok_or_else(|| format!("invalid selector: '{term}'; can't understand '{term}'"))?;
             let known = matches!(term.path.as_str(), "metadata.name" | "metadata.namespace") || selectable.contains(&term.path);
+            if !known && selectable.is_empty() && !custom {
+                let only = "only \"metadata.name\", \"metadata.namespace\"";
+                return Err(format!("{:?} is not a known field selector: {only}", term.path));
+            }
             if !known {
                 return Err(format!("field label not supported: {}", term.path));
             }
             selector.fields.push(term);
         }
         Ok(selector)
+    }
+
+    /// Reads a `metav1.LabelSelector`; an absent one selects all.
+    pub(crate) fn of_labels(selector: &Value) -> Selector {
+        let mut labels = Vec::new();
+        for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default().to_owned();
+            labels.push(LabelTerm { key: key.clone(), is: LabelIs::In(vec![value]) });
+        }
+        for term in selector["matchExpressions"].as_array().into_iter().flatten() {
+            let values = term["values"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            let is = match term["operator"].as_str().unwrap_or_default() {
+                "In" => LabelIs::In(values),
+                "NotIn" => LabelIs::NotIn(values),
+                "Exists" => LabelIs::There,
+                "DoesNotExist" => LabelIs::Absent,
+                // Unknown to the server, which would not have taken it; selects nothing.
+                _ => LabelIs::In(Vec::new()),
+            };
+            labels.push(LabelTerm { key: term["key"].as_str().unwrap_or_default().to_owned(), is });
+        }
+        Selector { labels, fields: Vec::new() }
     }
 
     pub(crate) fn matches(&self, object: &Value) -> bool {

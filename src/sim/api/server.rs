@@ -7,6 +7,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::admission::Admission;
 use super::kinds::Kinds;
 use super::request::{Caller, PatchType, Query, Target};
 use super::status::Failure;
@@ -30,11 +31,14 @@ pub enum Answer {
 
 /// An API server in memory.
 ///
+/// A clone is a world of its own, made in the time of copying one pointer an object.
+///
 /// Guarantees: the same seed, kinds and requests, with the same times, give the same answers to the byte.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiServer {
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) store: Store,
+    pub(crate) admission: Admission,
     uids: u64,
 }
 
@@ -42,7 +46,6 @@ pub struct ApiServer {
 pub(crate) struct Asked<'a> {
     pub(crate) now: Timestamp,
     /// Who asks.
-    #[allow(dead_code, reason = "admission reads it")]
     pub(crate) caller: &'a Caller,
     pub(crate) query: Query,
     /// Who is written into `managedFields`.
@@ -53,7 +56,7 @@ impl ApiServer {
     /// An empty server with the namespaces that every cluster has.
     #[must_use]
     pub fn new(seed: u64, now: Timestamp, kinds: impl Into<Arc<Kinds>>) -> ApiServer {
-        let mut server = ApiServer { kinds: kinds.into(), store: Store::new(HISTORY), uids: seed };
+        let mut server = ApiServer { kinds: kinds.into(), store: Store::new(HISTORY), admission: Admission::default(), uids: seed };
         for name in ["default", "kube-system"] {
             server.add_namespace(now, name);
         }

@@ -102,10 +102,10 @@ impl Shape {
         }
     }
 
-    /// Whether `name` is a field that every such map may have, not a key that somebody chose.
-    pub(crate) fn declares(&self, name: &str) -> bool {
+    /// Whether `name` is a key that somebody chose, not a field that every such map may have.
+    pub(crate) fn chosen(&self, name: &str) -> bool {
         match self {
-            Shape::Map { fields, .. } => fields.contains_key(name),
+            Shape::Map { fields, rest } => !fields.contains_key(name) && rest.as_deref().is_some_and(|rest| *rest != Shape::Open),
             Shape::Atomic | Shape::Set | Shape::Keyed { .. } | Shape::Open => false,
         }
     }

@@ -16,7 +16,7 @@ pub(crate) struct Change {
 }
 
 /// Objects by key `group/plural/namespace/name`, and the changes that are remembered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Store {
     objects: BTreeMap<String, Arc<Value>>,
     version: u64,
@@ -24,17 +24,23 @@ pub(crate) struct Store {
     /// Changes up to here are forgotten.
     compacted: u64,
     window: usize,
+    /// Of the last change of an admission policy or binding.
+    policies: u64,
 }
 
 impl Store {
     /// Remembers the last `window` changes.
     pub(crate) fn new(window: usize) -> Store {
         // A server that never wrote anything has version 1; clients take 0 for "any".
-        Store { objects: BTreeMap::new(), version: 1, changes: VecDeque::new(), compacted: 0, window }
+        Store { objects: BTreeMap::new(), version: 1, changes: VecDeque::new(), compacted: 0, window, policies: 0 }
     }
 
     pub(crate) fn version(&self) -> u64 {
         self.version
+    }
+
+    pub(crate) fn policies_version(&self) -> u64 {
+        self.policies
     }
 
     pub(crate) fn compacted(&self) -> u64 {
@@ -74,6 +80,9 @@ impl Store {
     }
 
     fn remember(&mut self, change: Change) {
+        if change.key.starts_with("admissionregistration.k8s.io/") {
+            self.policies = change.version;
+        }
         self.changes.push_back(change);
         while self.changes.len() > self.window {
             self.forget_first();

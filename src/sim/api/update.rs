@@ -5,11 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::admission::Operation;
+use super::builtin;
 use super::merge::Difference;
 use super::meta;
 use super::ownership::{Ignored, Owners};
 use super::patch;
 use super::request::{PatchType, Target};
+use super::schema::{Repeats, does_not_fit};
 use super::server::{ApiServer, Asked};
 use super::status::{About, Cause, Failure};
 use super::write::{fits, parse};
@@ -20,26 +23,30 @@ impl ApiServer {
     pub(crate) fn replace(&mut self, asked: &Asked<'_>, target: &Target<'_>, body: &Bytes) -> Result<(u16, Arc<Value>), Failure> {
         let mut object = parse(target, body)?;
         same_name(&object, target)?;
-        let Some(live) = self.store.get(&target.key()).cloned() else {
-            let makes = target.kind.rules.create_on_update && target.subresource.is_empty();
-            return if makes { self.create(asked, target, body) } else { Err(Failure::not_found(target.about())) };
-        };
-        let wanted = meta::text(&object, "uid");
-        if !wanted.is_empty() && wanted != meta::text(&live, "uid") {
-            let why = format!(
-                "StorageError: invalid object, Code: 4, Key: /registry/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID \
-                 in precondition: {wanted}, UID in object meta: {}",
-                target.key().trim_start_matches('/'),
-                meta::text(&live, "uid")
-            );
-            return Err(Failure::conflict(target.about(), &why));
+        let live = self.store.get(&target.key()).cloned();
+        let makes = target.kind.rules.create_on_update && target.subresource.is_empty();
+        if live.is_none() && !makes {
+            return Err(Failure::not_found(target.about()));
         }
+        let uid = live.as_ref().map(|live| meta::text(live, "uid")).unwrap_or_default();
+        let wanted = meta::text(&object, "uid");
+        if !wanted.is_empty() && wanted != uid {
+            return Err(Failure::conflict(target.about(), &another_uid(target, wanted, uid)));
+        }
+        let Some(live) = live else {
+            if !asked.query.dry_run() {
+                meta::of(&mut object).remove("resourceVersion");
+            }
+            return self.create_object(asked, target, object);
+        };
+        target.kind.complete(&mut object);
         self.own_changes(asked, target, &live, &mut object);
         let found = meta::text(&object, "resourceVersion");
         if found.is_empty() {
             if !target.kind.rules.unconditional_update {
                 let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-                return Err(Failure::invalid(target.about(), &[cause]));
+                let about = About { kind: &target.kind.plural, ..target.about() };
+                return Err(Failure::invalid(about, &[cause]));
             }
         } else if found != meta::text(&live, "resourceVersion") {
             return Err(Failure::conflict(target.about(), MODIFIED));
@@ -67,7 +74,12 @@ impl ApiServer {
             PatchType::Json | PatchType::Merge => {
                 let live = self.store.get(&target.key()).cloned().ok_or_else(|| Failure::not_found(target.about()))?;
                 let mut object = patched(&live, patch, body)?;
+                if let Some(why) = builtin::unreadable(target.kind, &object) {
+                    let cause = Cause::invalid("patch", &Value::from(object.to_string()), &why);
+                    return Err(Failure::invalid(About { group: "", plural: "", kind: "", name: "" }, &[cause]));
+                }
                 same_name(&object, target)?;
+                target.kind.complete(&mut object);
                 self.own_changes(asked, target, &live, &mut object);
                 let found = meta::text(&object, "resourceVersion");
                 if !found.is_empty() && found != meta::text(&live, "resourceVersion") {
@@ -79,14 +91,15 @@ impl ApiServer {
     }
 
     fn apply(&mut self, asked: &Asked<'_>, target: &Target<'_>, body: &Bytes) -> Result<(u16, Arc<Value>), Failure> {
-        let config = parse(target, body)?;
+        let config = configuration(target, body)?;
         if config["metadata"].get("managedFields").is_some_and(|fields| !fields.is_null()) {
             return Err(Failure::bad_request("metadata.managedFields must be nil"));
         }
         let live = self.store.get(&target.key()).cloned();
-        let Some(before) = live.or_else(|| target.subresource.is_empty().then(|| Arc::new(json!({ "metadata": {} })))) else {
+        let Some(before) = live.or_else(|| target.subresource.is_empty().then(|| Arc::new(builtin::empty(target.kind)))) else {
             return Err(Failure::not_found(target.about()));
         };
+        fits_schema(target, &config)?;
         let new = meta::text(&before, "uid").is_empty();
         if new && !meta::text(&config, "uid").is_empty() {
             let why =
@@ -101,6 +114,7 @@ impl ApiServer {
         let mut object = owners
             .applied(&before, &config, &target.kind.shape, &writer, &ignored, asked.query.is("force"))
             .map_err(|conflicts| Failure::apply_conflict(&conflicts))?;
+        target.kind.complete_applied(&mut object);
         owners.write(&mut object, &past, asked.now);
         same_name(&object, target)?;
         if new {
@@ -114,28 +128,46 @@ impl ApiServer {
 
     /// Makes the fields that an update or patch changes its writer's.
     fn own_changes(&self, asked: &Asked<'_>, target: &Target<'_>, live: &Value, object: &mut Value) {
+        if !target.kind.placeable(object) {
+            // Nobody can be made the owner of what has no place; the server gives up on all owners then.
+            meta::of(object).remove("managedFields");
+            return;
+        }
         let api_version = target.kind.api_version();
         let writer = self.writer(asked, target, &api_version, "Update");
         let past = Owners::of(live);
         // Who sends no owners does not mean to delete them.
         let sent = Owners::of(object);
         let mut owners = if sent.is_empty() { past.clone() } else { sent };
+        if owners.is_empty() {
+            // Fields that have had no owners get some when somebody applies.
+            return;
+        }
         let difference = Difference::between(live, object, &target.kind.shape);
         owners.updated(&difference, &writer, &Ignored::for_writes_of(target.subresource, target.kind.rules.status));
         owners.write(object, &past, asked.now);
     }
 
     /// The last steps of every update: what the road may not change is put back, the result is judged and written.
-    fn settle(&mut self, asked: &Asked<'_>, target: &Target<'_>, live: &Arc<Value>, object: Value) -> Result<(u16, Arc<Value>), Failure> {
+    fn settle(
+        &mut self,
+        asked: &Asked<'_>,
+        target: &Target<'_>,
+        live: &Arc<Value>,
+        mut object: Value,
+    ) -> Result<(u16, Arc<Value>), Failure> {
+        self.mutate(asked, target, &mut object, Some(live))?;
         let mut object = if target.subresource == "status" { status_only(live, object) } else { all_but_status(target, live, object) };
         meta::carry_over(&mut object, live);
         meta::tidy(&mut object);
         object["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
         let mut causes = meta::validate_update(&object, live);
         causes.extend(meta::validate(&object, target.kind));
+        causes.extend(target.kind.validate(&object, Some(live), target.subresource));
         if !causes.is_empty() {
             return Err(Failure::invalid(target.about(), &causes));
         }
+        self.admit(asked, target, Operation::Update, Some(&object), Some(live))?;
         fits(&object)?;
         if asked.query.dry_run() {
             return Ok((200, Arc::new(object)));
@@ -149,6 +181,15 @@ impl ApiServer {
         }
         Ok((200, self.store.put(target.key(), object)))
     }
+}
+
+fn another_uid(target: &Target<'_>, wanted: &str, found: &str) -> String {
+    let group = if target.kind.rules.custom { format!("{}/", target.kind.group) } else { String::new() };
+    format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         UID in precondition: {wanted}, UID in object meta: {found}",
+        target.kind.plural, target.namespace, target.name
+    )
 }
 
 /// The live object with the status, and the owners of fields, of the new one.
@@ -207,10 +248,30 @@ fn changed(live: &Value, object: &Value) -> bool {
     rest(live) != rest(object)
 }
 
+/// Reads an applied configuration. Its name and namespace may be left to the path.
+fn configuration(target: &Target<'_>, body: &Bytes) -> Result<Value, Failure> {
+    let mut config = parse(target, body)?;
+    if meta::text(&config, "name").is_empty() {
+        meta::of(&mut config).insert("name".to_owned(), Value::from(target.name));
+    }
+    Ok(config)
+}
+
+fn fits_schema(target: &Target<'_>, config: &Value) -> Result<(), Failure> {
+    let Some(why) = target.kind.schema.as_ref().and_then(|schema| does_not_fit(schema, config, Repeats::Refused)) else { return Ok(()) };
+    let kind = target.kind;
+    let what = format!("({}/{}; {}, Kind={})", target.namespace, target.name, kind.api_version(), kind.kind);
+    Err(Failure::unforeseen(format!("failed to create typed patch object {what}: {why}")))
+}
+
 fn same_name(object: &Value, target: &Target<'_>) -> Result<(), Failure> {
     let name = meta::text(object, "name");
     if name == target.name {
         return Ok(());
+    }
+    if name.is_empty() {
+        let what = format!("the name of the object ({} based on URL) was undeterminable: name must be provided", target.name);
+        return Err(Failure::bad_request(what));
     }
     Err(Failure::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({})", target.name)))
 }

@@ -53,7 +53,7 @@ impl ApiServer {
         let mut selector = self.selector(asked, target)?;
         if !target.name.is_empty() {
             let named = format!("metadata.name={}", target.name);
-            selector = Selector::parse(asked.query.text("labelSelector"), &named, &[]).map_err(Failure::bad_request)?;
+            selector = Selector::parse(asked.query.text("labelSelector"), &named, &[], false).map_err(Failure::bad_request)?;
         }
         let from = version(asked)?;
         let unset = asked.query.text("resourceVersion").is_empty();

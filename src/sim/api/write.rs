@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::builtin;
 use super::meta;
 use super::ownership::Writer;
 use super::request::Target;
@@ -40,6 +41,9 @@ pub(crate) fn parse(target: &Target<'_>, body: &Bytes) -> Result<Value, Failure>
                 return Err(Failure::bad_request(format!("{found} cannot be handled as {wanted}: the path names another kind")));
             }
         }
+    }
+    if let Some(why) = builtin::unreadable(kind, &object) {
+        return Err(Failure::bad_request(why));
     }
     let namespace = meta::text(&object, "namespace");
     if namespace.is_empty() && !target.namespace.is_empty() {

@@ -1,8 +1,12 @@
 //! The promises of the server, each through the real client or through plain requests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod admission;
 mod client;
 mod objects;
+mod reading;
+
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::Request;
@@ -15,6 +19,8 @@ use super::{Answer, ApiServer, Caller, Kinds};
 pub(super) struct Stand {
     pub(super) server: ApiServer,
     pub(super) now: Timestamp,
+    /// Who sends.
+    pub(super) caller: Caller,
 }
 
 /// The CustomResourceDefinitions of the chart.
@@ -25,12 +31,16 @@ pub(super) fn crds() -> Vec<String> {
     paths.into_iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
-pub(super) fn kinds() -> Kinds {
-    let mut kinds = Kinds::builtin();
-    for yaml in crds() {
-        kinds.add_crds(&yaml).unwrap();
-    }
-    kinds
+/// Compiled once: that takes longer than most tests.
+pub(super) fn kinds() -> Arc<Kinds> {
+    static KINDS: LazyLock<Arc<Kinds>> = LazyLock::new(|| {
+        let mut kinds = Kinds::builtin();
+        for yaml in crds() {
+            kinds.add_crds(&yaml).unwrap();
+        }
+        Arc::new(kinds)
+    });
+    Arc::clone(&KINDS)
 }
 
 pub(super) const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -39,14 +49,14 @@ pub(super) const KILLS: &str = "/apis/reeve.dev/v1alpha1/namespaces/default/kill
 impl Stand {
     pub(super) fn new() -> Stand {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        Stand { server: ApiServer::new(1, now, kinds()), now }
+        Stand { server: ApiServer::new(1, now, kinds()), now, caller: Caller::user("alice") }
     }
 
     /// Sends a request and gives code and body.
     pub(super) fn send(&mut self, method: &str, path: &str, content_type: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
         let request = Request::builder().method(method).uri(path).header("content-type", content_type).body(body).unwrap();
-        match self.server.handle(self.now, &Caller::user("alice"), &request) {
+        match self.server.handle(self.now, &self.caller, &request) {
             Answer::Whole(code, body) => (code, (*body).clone()),
             Answer::Watch(_) => panic!("a watch was opened"),
         }
