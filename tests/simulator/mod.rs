@@ -51,7 +51,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 /// Runs sequences in a namespace of its own.
 fn work(handle: &Handle, cluster: &Cluster, model: &Model, seed: u64, cases: u32) -> Result<(), String> {
     // In every other namespace the chart's admission policies have their say.
-    let namespace = format!("{}{}", if seed % 2 == 0 { JUDGED } else { "reeve-simulator-" }, random_name());
+    let namespace = format!("{}{}", if seed.is_multiple_of(2) { JUDGED } else { "reeve-simulator-" }, random_name());
     handle.block_on(make_namespace(cluster, &namespace));
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
