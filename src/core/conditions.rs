@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use reeve_api::{Condition, ConditionStatus, ConditionType};
 
+use crate::redact::Redactor;
+
 /// What a condition shall say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Say {
@@ -24,15 +26,15 @@ impl Say {
     }
 }
 
-/// The conditions after `say`. Order and times of what did not change are kept.
+/// The conditions after `say`. Order and times of what did not change are kept; no message holds a token of a shape that is known.
 pub fn set(old: &[Condition], say: &[Say], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
-    let mut conditions = old.to_vec();
+    let (mut conditions, redactor) = (old.to_vec(), Redactor::default());
     for Say { kind, status, reason, message } in say {
         let at = old
             .iter()
             .find(|condition| condition.type_ == kind.as_str() && condition.status == status.as_str())
             .map_or_else(|| Time(whole_second(now)), |condition| condition.last_transition_time.clone());
-        let new = status.condition(*kind, reason, message, generation, at);
+        let new = status.condition(*kind, reason, &redactor.text(message), generation, at);
         match conditions.iter_mut().find(|condition| condition.type_ == new.type_) {
             Some(place) => *place = new,
             None => conditions.push(new),
@@ -49,6 +51,13 @@ pub fn whole_second(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_message_shows_a_token() {
+        let message = format!("the server said: bad key sk-{}", "x".repeat(30));
+        let shown = set(&[], &[Say::ready(ConditionStatus::False, "Refused", message)], Some(1), at(10));
+        assert_eq!(shown[0].message, "the server said: bad key [redacted]");
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)

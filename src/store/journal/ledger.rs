@@ -140,3 +140,6 @@ fn countable_limits(limits: &Limits) -> Limits {
         runtime_ms: countable(runtime_ms),
     }
 }
+
+#[cfg(test)]
+mod models;

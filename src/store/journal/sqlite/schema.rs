@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sqlx::SqliteConnection;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 
 use crate::StoreError;
 
@@ -48,6 +48,10 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> R
 
 /// Applies what is missing.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let why = |error: sqlx::migrate::MigrateError| error.to_string();
-    MIGRATIONS.run(connection).await.map_err(|error| StoreError::Unavailable { doing: "migrating the journal", why: why(error) })
+    const DOING: &str = "migrating the journal";
+    MIGRATIONS.run(connection).await.map_err(|error| match error {
+        // What the database says is classed as it is elsewhere: a damaged file is no trouble that passes.
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => StoreError::of_sqlite(DOING, &error),
+        other => StoreError::Unavailable { doing: DOING, why: other.to_string() },
+    })
 }
