@@ -1,8 +1,37 @@
 //! What is referred to and is not there, or not usable: a reason, a sentence, and recovery when it comes.
 
-use reeve_api::{AgentProfile, AgentRun, ModelProvider};
+use reeve_api::{AgentProfile, AgentRun, ModelProvider, RiskBudget};
+use reeve_core::class::Class;
+use reeve_operator::cluster::{WriteError, write_status};
 use reeve_tests::{FakeModel, World, call, finish, priced_models};
 use serde_json::json;
+
+#[tokio::test]
+async fn an_object_made_anew_under_its_name_keeps_its_own_status() {
+    World::scenario("made-anew", async |world| {
+        let budget = json!({
+            "apiVersion": "reeve.dev/v1alpha1", "kind": "RiskBudget",
+            "metadata": { "name": "team" }, "spec": { "limits": { "tokens": 5 } },
+        });
+        world.put(&budget).await;
+        let api = world.api::<RiskBudget>();
+        let client = api.clone().into_client();
+        let before = api.get("team").await.unwrap();
+        world.delete::<RiskBudget>("team").await;
+        world.put(&budget).await;
+        let condition = json!({
+            "type": "Ready", "status": "True", "reason": "Valid", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z",
+        });
+        let status = json!({ "conditions": [condition] });
+        let refused = write_status(&client, &before, &status).await.unwrap_err();
+        assert!(matches!(refused, WriteError::MadeAnew { .. }) && refused.class() == Class::Conflict, "{refused}");
+        let anew = api.get("team").await.unwrap();
+        assert!(anew.status.is_none(), "{:?}", anew.status);
+        write_status(&client, &anew, &status).await.unwrap();
+        assert_eq!(api.get("team").await.unwrap().status.unwrap().conditions[0].reason, "Valid");
+    })
+    .await;
+}
 
 /// Waits until condition Ready of a ModelProvider has this reason; gives its message.
 async fn provider_is(world: &World, name: &str, reason: &str) -> String {

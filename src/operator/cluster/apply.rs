@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use reeve_api::FIELD_MANAGER;
 use reeve_core::class::Class;
@@ -30,6 +30,20 @@ pub enum WriteError {
         /// What owns it, in words.
         found: String,
     },
+    /// Another object has the name by now. Nothing was changed.
+    #[error("expected {kind} {namespace}/{name} to have UID {expected}, but that one is gone and its name has UID {found:?}")]
+    MadeAnew {
+        /// Kind of the object.
+        kind: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The UID that was meant.
+        expected: String,
+        /// The one that is there; empty where there is none.
+        found: String,
+    },
     /// The object to write has no name, no UID or no controller: a bug of the caller.
     #[error("cannot write {kind}: it has no {missing}")]
     Incomplete {
@@ -53,6 +67,7 @@ impl WriteError {
     pub fn class(&self) -> Class {
         match self {
             WriteError::NameTaken { .. } => Class::Invalid,
+            WriteError::MadeAnew { .. } => Class::Conflict,
             WriteError::Incomplete { .. } => Class::Bug,
             WriteError::Api { source, .. } => classify(source),
         }
@@ -93,30 +108,40 @@ fn of_status(reason: &str, code: u16) -> Class {
     }
 }
 
-/// Makes `status` the whole of what we say in the status of `of`, by server-side apply. Costs one write even if nothing changed.
+/// Makes `status` the whole status of `of`. Costs one write even if nothing changed.
 ///
-/// The UID is part of what is sent, so an object that was deleted and made again under the same name is refused with a conflict.
+/// A JSON patch that first tests the UID, so an object that was deleted and made again under the same name keeps its own status. The other
+/// ways do not: for custom kinds the server takes the metadata of an applied or merged status from what it has, and the UID that was sent
+/// is never compared.
 ///
 /// # Errors
-/// [`WriteError::Api`], [`WriteError::Incomplete`].
-pub async fn apply_status<K, S>(client: &Client, of: &K, status: &S) -> Result<K, WriteError>
+/// [`WriteError::MadeAnew`], [`WriteError::Api`], [`WriteError::Incomplete`].
+pub async fn write_status<K, S>(client: &Client, of: &K, status: &S) -> Result<K, WriteError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     S: Serialize + Sync,
 {
     let (namespace, name, uid) = address(of)?;
-    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": { "name": name, "uid": uid },
-        "status": status,
-    });
-    // Forced: nobody else has a say in what we found.
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch_status(&name, &parameters, &Patch::Apply(&body))
-        .await
-        .map_err(|source| WriteError::Api { doing: format!("writing the status of {} {namespace}/{name}", K::kind(&())), source })
+    let kind = K::kind(&());
+    let failed = |source| WriteError::Api { doing: format!("writing the status of {kind} {namespace}/{name}"), source };
+    let operations = json!([
+        { "op": "test", "path": "/metadata/uid", "value": uid },
+        { "op": "add", "path": "/status", "value": status },
+    ]);
+    let request = http::Request::patch(format!("{}/{name}/status?fieldManager={FIELD_MANAGER}", K::url_path(&(), Some(&namespace))))
+        .header(http::header::CONTENT_TYPE, "application/json-patch+json")
+        .body(operations.to_string().into_bytes())
+        .map_err(|error| failed(kube::Error::HttpError(error)))?;
+    let refused = match client.request::<K>(request).await {
+        Err(kube::Error::Api(refused)) if refused.code == 422 => refused,
+        answer => return answer.map_err(failed),
+    };
+    // A test that does not hold and a status that the schema refuses have the same code; only the object tells which it was.
+    let found = Api::<K>::namespaced(client.clone(), &namespace).get_opt(&name).await.map_err(failed)?;
+    match found.and_then(|found| found.uid()) {
+        Some(found) if found == uid => Err(failed(kube::Error::Api(refused))),
+        found => Err(WriteError::MadeAnew { kind: kind.into_owned(), namespace, name, expected: uid, found: found.unwrap_or_default() }),
+    }
 }
 
 fn address<K: Resource<DynamicType = ()>>(of: &K) -> Result<(String, String, String), WriteError> {

@@ -5,7 +5,7 @@ mod backoff;
 mod client;
 mod lease;
 
-pub use apply::{Created, WriteError, apply_status, classify, create_owned};
+pub use apply::{Created, WriteError, classify, create_owned, write_status};
 pub use backoff::Backoff;
 pub use client::connect;
 pub use lease::{Held, LeaseConfig, LeaseError, acquire};

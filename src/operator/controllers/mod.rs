@@ -28,7 +28,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::cluster::apply_status;
+use crate::cluster::write_status;
 use crate::context::Context;
 use crate::error::Error;
 use crate::scope::Scope;
@@ -142,7 +142,7 @@ where
     if shown == Some(wanted) {
         return Ok(());
     }
-    apply_status(&context.client, object, wanted).await?;
+    write_status(&context.client, object, wanted).await?;
     StatusWritten { kind: &K::kind(&()) }.emit();
     Ok(())
 }

@@ -25,7 +25,7 @@ use super::crash;
 use super::driver::Driver;
 use super::sandbox::Answer;
 use crate::admission;
-use crate::cluster::{WriteError, apply_status, create_owned};
+use crate::cluster::{WriteError, create_owned, write_status};
 use crate::error::Error;
 use crate::telemetry::{self, Event as _};
 
@@ -290,7 +290,7 @@ impl Driver {
         if object.status.as_ref() == Some(&status) {
             return Ok(());
         }
-        match apply_status(&self.context.client, object, &status).await {
+        match write_status(&self.context.client, object, &status).await {
             Ok(_) => {
                 telemetry::StatusWritten { kind: "Approval" }.emit();
                 Ok(())

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::crash;
 use crate::anchors::Anchors;
-use crate::cluster::apply_status;
+use crate::cluster::write_status;
 use crate::context::Context;
 use crate::error::Error;
 use crate::sandbox::job_name;
@@ -185,7 +185,7 @@ async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &
     // A final status is worth insisting on: nothing else will write it while this process lives.
     let mut wait = Duration::from_millis(200);
     loop {
-        match apply_status(client, run, status).await {
+        match write_status(client, run, status).await {
             Ok(_) => {
                 StatusWritten { kind: "AgentRun" }.emit();
                 if last {
