@@ -15,7 +15,7 @@ async fn an_object_made_anew_under_its_name_keeps_its_own_status() {
         });
         world.put(&budget).await;
         let api = world.api::<RiskBudget>();
-        let client = api.clone().into_client();
+        let client = world.as_the_operator().await.api::<RiskBudget>().into_client();
         let before = api.get("team").await.unwrap();
         world.delete::<RiskBudget>("team").await;
         world.put(&budget).await;
