@@ -31,14 +31,10 @@ pub enum WriteError {
         found: String,
     },
     /// Another object has the name by now. Nothing was changed.
-    #[error("expected {kind} {namespace}/{name} to have UID {expected}, but that one is gone and its name has UID {found:?}")]
+    #[error("expected {object} to have UID {expected}, but that one is gone and its name has UID {found:?}")]
     MadeAnew {
-        /// Kind of the object.
-        kind: String,
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
+        /// Kind, namespace and name of the object.
+        object: String,
         /// The UID that was meant.
         expected: String,
         /// The one that is there; empty where there is none.
@@ -140,7 +136,9 @@ where
     let found = Api::<K>::namespaced(client.clone(), &namespace).get_opt(&name).await.map_err(failed)?;
     match found.and_then(|found| found.uid()) {
         Some(found) if found == uid => Err(failed(kube::Error::Api(refused))),
-        found => Err(WriteError::MadeAnew { kind: kind.into_owned(), namespace, name, expected: uid, found: found.unwrap_or_default() }),
+        found => {
+            Err(WriteError::MadeAnew { object: format!("{kind} {namespace}/{name}"), expected: uid, found: found.unwrap_or_default() })
+        }
     }
 }
 

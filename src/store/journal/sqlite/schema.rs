@@ -49,9 +49,11 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> R
 /// Applies what is missing.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     const DOING: &str = "migrating the journal";
-    MIGRATIONS.run(connection).await.map_err(|error| match error {
+    MIGRATIONS.run(connection).await.map_err(|error| {
         // What the database says is classed as it is elsewhere: a damaged file is no trouble that passes.
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => StoreError::of_sqlite(DOING, &error),
-        other => StoreError::Unavailable { doing: DOING, why: other.to_string() },
+        if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = &error {
+            return StoreError::of_sqlite(DOING, error);
+        }
+        StoreError::Unavailable { doing: DOING, why: error.to_string() }
     })
 }
