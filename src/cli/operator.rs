@@ -133,7 +133,7 @@ impl Operator {
 
     fn start_log(&self) -> Result<(), Failure> {
         let filter = EnvFilter::try_new(&self.log).map_err(|error| Failure::unusable(format!("--log {:?}: {error}", self.log)))?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| reeve_operator::MaskedLog(std::io::stderr()));
         match self.log_format {
             LogFormat::Text => log.init(),
             LogFormat::Json => log.json().flatten_event(true).init(),

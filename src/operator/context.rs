@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
-use reeve_core::journal::{Epoch, RowDraft, Stream};
-use reeve_store::{Artifacts, Journal};
+use reeve_core::journal::{Epoch, Row, RowDraft, Seq, Stream};
+use reeve_store::{Artifacts, Journal, StoreError};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::cluster::Backoff;
 use crate::config::Config;
 use crate::controllers::Budgets;
 use crate::error::Error;
+use crate::health;
 use crate::kill::Kill;
 use crate::policies::Policies;
 use crate::providers::Providers;
@@ -83,11 +84,18 @@ impl Context {
         self.surroundings.clock.now()
     }
 
+    /// Appends rows. What the journal answers is what readiness and metrics say of it.
+    pub(crate) async fn append(&self, stream: &Stream, after: Option<Seq>, drafts: Vec<RowDraft>) -> Result<Vec<Row>, StoreError> {
+        let written = self.journal.append(self.epoch, stream, after, drafts).await;
+        health::heard(&self.readiness, stream, written.as_ref().err());
+        written
+    }
+
     /// Appends a row to the operator's own stream.
     pub(crate) async fn append_own(&self, draft: RowDraft) -> Result<(), Error> {
         let _turn = self.own_stream.lock().await;
         let after = self.journal.head(&Stream::operator()).await?.map(|head| head.seq);
-        self.journal.append(self.epoch, &Stream::operator(), after, vec![draft]).await?;
+        self.append(&Stream::operator(), after, vec![draft]).await?;
         if let Some(anchors) = &self.anchors {
             anchors.want(&Stream::operator());
         }

@@ -17,12 +17,14 @@
 
 mod admission;
 mod anchors;
+mod claim;
 pub mod cluster;
 mod config;
 mod context;
 mod controllers;
 mod error;
 mod gone;
+mod health;
 mod kill;
 mod policies;
 mod providers;
@@ -47,11 +49,14 @@ use tokio_util::sync::CancellationToken;
 pub use anchors::{Keys, WitnessUrl};
 pub use config::{Config, LoopbackAddress, READ_API_PORT};
 pub use error::Error;
+pub use secrets::MaskedLog;
 pub use surroundings::{ByteStream, Chance, Clock, Streams, Surroundings};
 
-use crate::cluster::{Backoff, LeaseConfig, acquire};
+use crate::claim::Claim;
+use crate::cluster::{Backoff, Held, LeaseConfig, acquire};
 use crate::context::Context;
 use crate::scope::Scope;
+use crate::telemetry::{EpochTaken, Event as _};
 use crate::web::Readiness;
 
 /// How long work in hand may take to stop, before the process ends anyway. Whatever is cut is taken up again from the journal.
@@ -80,11 +85,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
         // One that stands by does its work: it takes over. A rollout does not wait for it to lead.
         readiness.ready();
     }
-    let lease = LeaseConfig::new(&config.namespace, &config.lease_name, &config.identity);
-    let floor = journal.highest_epoch().await?;
     let held = tokio::select! {
         biased;
-        held = acquire(client.clone(), lease, floor) => held?,
+        held = take_leadership(&config, &client, &journal) => held?,
         () = stop.cancelled() => return Ok(()),
     };
     readiness.not_ready("takes up what the journal holds");
@@ -116,6 +119,23 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
         Err(error) => Err(error),
         Ok(()) if stop.is_cancelled() => Ok(()),
         Ok(()) => Err(Error::Fenced("another operator has taken over".to_owned())),
+    }
+}
+
+/// Waits for the Lease, and for an epoch that is ours alone.
+async fn take_leadership(config: &Config, client: &Client, journal: &Journal) -> Result<Held, Error> {
+    let lease = LeaseConfig::new(&config.namespace, &config.lease_name, &config.identity);
+    let mut floor = journal.highest_epoch().await?;
+    loop {
+        let held = acquire(client.clone(), lease.clone(), floor).await?;
+        match claim::claim(journal, held.epoch(), &config.identity, Surroundings::real(client.clone()).clock.now()).await? {
+            Claim::Ours => return Ok(held),
+            Claim::Taken(highest) => {
+                EpochTaken { epoch: held.epoch().0, highest: highest.0 }.emit();
+                floor = highest;
+                held.release().await;
+            }
+        }
     }
 }
 
@@ -211,6 +231,7 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
         work.extend(controllers::all(&context, scope));
     }
     readiness.ready();
+    work.push(Box::pin(health::watch(Arc::clone(&context))));
     let all = futures::future::join_all(work);
     tokio::select! {
         biased;

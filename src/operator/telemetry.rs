@@ -40,6 +40,7 @@ struct Metrics {
     tool_seconds: HistogramVec,
     policy_decisions: IntCounterVec,
     journal_errors: IntCounterVec,
+    journal_works: IntGauge,
     halts: IntCounterVec,
     approvals: IntCounterVec,
     anchored_heads: IntGauge,
@@ -70,12 +71,17 @@ impl Metrics {
         };
         let lease_epoch = IntGauge::new("reeve_lease_epoch", "Epoch under which this process leads; 0 when it does not.")?;
         registry.register(Box::new(lease_epoch.clone()))?;
+        let journal_works =
+            IntGauge::new("reeve_journal_works", "1 while the journal takes rows, 0 after it refused one until it takes one.")?;
+        journal_works.set(1);
+        registry.register(Box::new(journal_works.clone()))?;
         let sessions_lost = IntCounter::new("reeve_sandbox_sessions_lost_total", "Sandbox streams that ended without being closed by us.")?;
         registry.register(Box::new(sessions_lost.clone()))?;
         let anchored_heads = IntGauge::new("reeve_journal_anchored_heads", "Heads of the journal that are signed.")?;
         registry.register(Box::new(anchored_heads.clone()))?;
         Ok(Metrics {
             lease_epoch,
+            journal_works,
             sessions_lost,
             lease_troubles: counter("reeve_lease_troubles_total", "Requests about the Lease that failed.", &["doing"])?,
             reconciles: counter("reeve_reconciles_total", "Objects looked at.", &["kind"])?,
@@ -153,6 +159,21 @@ impl Event for LeaseTaken<'_> {
     fn emit(self) {
         tracing::info!(epoch = self.epoch, identity = self.identity, "leading");
         count(|metrics| metrics.lease_epoch.set(i64::try_from(self.epoch).unwrap_or(i64::MAX)));
+    }
+}
+
+/// The Lease gave an epoch that another process has written under: someone deleted the Lease.
+pub struct EpochTaken {
+    /// What the Lease gave.
+    pub epoch: u64,
+    /// What the journal has seen.
+    pub highest: u64,
+}
+
+impl Event for EpochTaken {
+    fn emit(self) {
+        tracing::warn!(epoch = self.epoch, highest = self.highest, "the epoch is another's: asking for a higher one");
+        count(|metrics| metrics.lease_troubles.with_label_values(&["claiming"]).inc());
     }
 }
 
@@ -528,6 +549,21 @@ impl Event for AnchorFailed<'_> {
     fn emit(self) {
         tracing::warn!(to = self.to, error = self.error, "journal heads could not be anchored");
         count(|metrics| metrics.anchor_errors.with_label_values(&[self.to]).inc());
+    }
+}
+
+/// The journal takes rows again, or takes none.
+pub struct JournalWorks(pub bool);
+
+impl Event for JournalWorks {
+    fn emit(self) {
+        let JournalWorks(works) = self;
+        if works {
+            tracing::info!("the journal takes rows again");
+        } else {
+            tracing::error!("the journal takes no rows: nothing is done until it does");
+        }
+        count(|metrics| metrics.journal_works.set(i64::from(works)));
     }
 }
 

@@ -106,6 +106,7 @@ fn say(event: &Event) -> String {
             };
             format!("{heads} signed by {key_id}; the tree has {} heads and root {}", tree.size, short(&tree.root))
         }
+        Event::LeaseTaken { identity } => format!("{identity} leads"),
         Event::PolicyActivated(activated) => format!("{}/{} is now {}", activated.namespace, activated.name, short(&activated.digest)),
     }
 }

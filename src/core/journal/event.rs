@@ -176,6 +176,13 @@ pub enum Event {
     /// Operator stream: these heads are signed, and in the tree.
     #[serde(rename = "journal.anchored")]
     JournalAnchored(Anchored),
+    /// Operator stream: a process leads, under the epoch of this row. The first of these rows is that epoch's first row, and nobody else's:
+    /// from there on, no row of an older leader is taken. A later one says that the journal takes rows again after it took none.
+    #[serde(rename = "lease.taken")]
+    LeaseTaken {
+        /// Who holds the Lease: the UID of its Pod.
+        identity: String,
+    },
 }
 
 impl Event {
@@ -212,6 +219,7 @@ impl Event {
             Event::KeyIntroduced(_) => "key.introduced",
             Event::KeyRotated(_) => "key.rotated",
             Event::JournalAnchored(_) => "journal.anchored",
+            Event::LeaseTaken { .. } => "lease.taken",
         }
     }
 
@@ -245,7 +253,8 @@ impl Event {
             | Event::Kill(_)
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
-            | Event::JournalAnchored(_) => Phase::Lifecycle,
+            | Event::JournalAnchored(_)
+            | Event::LeaseTaken { .. } => Phase::Lifecycle,
         }
     }
 }

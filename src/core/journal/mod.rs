@@ -54,6 +54,13 @@ impl Stream {
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// Whether whoever acts under this epoch is refused where `highest` was seen: someone newer leads.
+    pub const fn is_fenced_by(self, highest: Epoch) -> bool {
+        self.0 < highest.0
+    }
+}
+
 /// Position of a row in its stream, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -305,7 +305,8 @@ impl RunState {
             | Event::Kill(_)
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
-            | Event::JournalAnchored(_) => return refuse("it belongs to the operator's stream"),
+            | Event::JournalAnchored(_)
+            | Event::LeaseTaken { .. } => return refuse("it belongs to the operator's stream"),
         }
         let still = self.stands_still();
         self.gates.keep_time(still, at);

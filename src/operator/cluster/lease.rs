@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::rules::{Action, Record, Seen, decide, vouched_until};
 use super::classify;
 use crate::telemetry::{Event, LeaseEnded, LeaseTaken, LeaseTrouble};
 
@@ -88,74 +89,6 @@ impl LeaseError {
     pub const fn class(&self) -> Class {
         match self {
             LeaseError::Times { .. } | LeaseError::NoIdentity | LeaseError::EpochTooHigh { .. } => Class::Invalid,
-        }
-    }
-}
-
-/// What a Lease says, as far as it decides anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Record {
-    /// None: nobody.
-    holder: Option<String>,
-    transitions: u64,
-    /// Compared for change only, never with a clock.
-    renewed: Option<Timestamp>,
-    /// What the holder asks others to wait.
-    duration: Option<Duration>,
-}
-
-impl Record {
-    fn of(lease: &Lease) -> Record {
-        let spec = lease.spec.as_ref();
-        let positive = |seconds: i32| u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        Record {
-            holder: spec.and_then(|spec| spec.holder_identity.clone()).filter(|holder| !holder.is_empty()),
-            transitions: spec.and_then(|spec| spec.lease_transitions).and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
-            renewed: spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0),
-            duration: spec.and_then(|spec| spec.lease_duration_seconds).and_then(positive),
-        }
-    }
-}
-
-/// The record, and since when we know it unchanged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    record: Option<Record>,
-    since: Instant,
-}
-
-impl Seen {
-    fn observe(&mut self, now: Instant, record: Option<Record>) {
-        if self.record != record {
-            *self = Seen { record, since: now };
-        }
-    }
-}
-
-/// What to do about a Lease that is not ours yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    /// There is none: make it.
-    Create { epoch: u64 },
-    /// It is free, ours from before, or its holder is silent: take it.
-    Take { epoch: u64 },
-    /// Its holder lives, as far as we know. Look again after this.
-    Wait(Duration),
-}
-
-/// Decides on what was seen. Reads nothing but its arguments.
-fn decide(now: Instant, seen: &Seen, floor: u64, config: &LeaseConfig) -> Action {
-    let Some(record) = &seen.record else {
-        return Action::Create { epoch: floor.saturating_add(1) };
-    };
-    let take = Action::Take { epoch: record.transitions.max(floor).saturating_add(1) };
-    match &record.holder {
-        None => take,
-        Some(holder) if *holder == config.identity => take,
-        Some(_) => {
-            let patience = record.duration.unwrap_or(config.duration);
-            let left = patience.saturating_sub(now.saturating_duration_since(seen.since));
-            if left.is_zero() { take } else { Action::Wait(left.min(config.retry_period)) }
         }
     }
 }
@@ -301,8 +234,7 @@ fn hold(api: Api<Lease>, config: LeaseConfig, lease: Lease, epoch: Epoch, asked:
 
 /// Renews until told to stop (answers the Lease as last written) or until leadership is gone (answers none).
 async fn renew(api: Api<Lease>, config: LeaseConfig, mut lease: Lease, asked: Instant, stop: CancellationToken) -> Option<Lease> {
-    // Counted from when we asked, not from when we were answered: others may have seen the change at any instant between.
-    let mut good_until = asked + config.renew_deadline;
+    let mut good_until = vouched_until(asked, &config);
     loop {
         let pause = config.retry_period.min(good_until.saturating_duration_since(Instant::now()));
         tokio::select! {
@@ -322,7 +254,7 @@ async fn renew(api: Api<Lease>, config: LeaseConfig, mut lease: Lease, asked: In
         match in_time(left, api.replace(&config.name, &PostParams::default(), &lease)).await {
             Ok(written) => {
                 lease = written;
-                good_until = now + config.renew_deadline;
+                good_until = vouched_until(now, &config);
             }
             Err(Trouble::Conflict(_)) => match still_ours(&api, &config, &lease, good_until).await {
                 Still::Ours(current) => lease = *current,
@@ -350,7 +282,7 @@ async fn still_ours(api: &Api<Lease>, config: &LeaseConfig, ours: &Lease, good_u
     match in_time(left, api.get(&config.name)).await {
         Ok(current) => {
             let (held, found) = (Record::of(ours), Record::of(&current));
-            if (&held.holder, held.transitions) == (&found.holder, found.transitions) {
+            if held.same_leadership(&found) {
                 return Still::Ours(Box::new(current));
             }
             let taken = format!("{} holds it under epoch {}", found.holder.as_deref().unwrap_or("nobody"), found.transitions);
@@ -392,5 +324,9 @@ async fn in_time<T>(limit: Duration, request: impl Future<Output = kube::Result<
     }
 }
 
+#[cfg(test)]
+mod models;
+mod rules;
+pub(crate) use rules::may_claim;
 #[cfg(test)]
 mod tests;

@@ -8,4 +8,5 @@ mod lease;
 pub use apply::{Created, WriteError, classify, create_owned, write_status};
 pub use backoff::Backoff;
 pub use client::connect;
+pub(crate) use lease::may_claim;
 pub use lease::{Held, LeaseConfig, LeaseError, acquire};

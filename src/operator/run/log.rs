@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reeve_core::class::Class;
 use reeve_core::journal::{Actor, BudgetReserved, BudgetSettled, Event, Head, RowDraft, Seq, Stream};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::run::{RunState, Sandbox};
@@ -15,7 +14,6 @@ use reeve_store::StoreError;
 use super::crash;
 use crate::context::Context;
 use crate::error::Error;
-use crate::telemetry::{Event as _, JournalFailed};
 
 /// Rows read at once when a run is taken up again.
 const PAGE: u32 = 500;
@@ -131,20 +129,7 @@ impl RunLog {
             crash::point(&format!("journal.{kind}.before"));
         }
         let after = self.head.map(|head| head.seq);
-        let written = self.context.journal.append(self.context.epoch, &self.stream, after, drafts).await;
-        match &written {
-            Ok(_) => self.context.readiness.ready(),
-            // The answer to a question, and no trouble of the journal's.
-            Err(StoreError::Exceeded(_)) => {}
-            Err(error) => {
-                JournalFailed { stream: self.stream.as_str(), class: error.class(), error: &error.to_string() }.emit();
-                // One run's trouble with its own rows is not the process's.
-                if error.class() == Class::Transient {
-                    self.context.readiness.not_ready(format!("the journal cannot be written, so nothing is done: {error}"));
-                }
-            }
-        }
-        let rows = written?;
+        let rows = self.context.append(&self.stream, after, drafts).await?;
         self.head = rows.last().map(|row| row.head());
         if moves_budgets {
             self.context.budgets.send_modify(|n| *n += 1);

@@ -25,31 +25,58 @@ use tokio_util::sync::CancellationToken;
 use crate::{LoopbackAddress, telemetry};
 
 /// Whether this process does its work, and if not, why. Clones share it.
+///
+/// Two things must hold, each with an answer of its own: the process leads, and its journal takes rows. That one is mended says nothing
+/// about the other.
 #[derive(Clone, Debug)]
-pub struct Readiness(Arc<RwLock<Option<String>>>);
+pub struct Readiness(Arc<RwLock<WhyNot>>);
+
+#[derive(Clone, Debug, Default)]
+struct WhyNot {
+    leads: Option<String>,
+    journal: Option<String>,
+}
 
 impl Readiness {
     /// Not ready yet, for this reason.
     pub fn new(why_not: impl Into<String>) -> Readiness {
-        Readiness(Arc::new(RwLock::new(Some(why_not.into()))))
+        Readiness(Arc::new(RwLock::new(WhyNot { leads: Some(why_not.into()), journal: None })))
     }
 
-    /// It works.
+    /// It leads, and everything is known that work needs.
     pub fn ready(&self) {
-        self.set(None);
+        self.write(|why_not| why_not.leads = None);
     }
 
     /// It does not, for this reason.
     pub fn not_ready(&self, why: impl Into<String>) {
-        self.set(Some(why.into()));
+        self.write(|why_not| why_not.leads = Some(why.into()));
     }
 
-    fn set(&self, why_not: Option<String>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = why_not;
+    /// The journal took a row. Answers whether it had not before.
+    pub(crate) fn journal_works(&self) -> bool {
+        self.write(|why_not| why_not.journal.take()).is_some()
+    }
+
+    /// The journal takes no rows, for this reason. Answers whether it had before.
+    pub(crate) fn journal_fails(&self, why: impl Into<String>) -> bool {
+        self.write(|why_not| why_not.journal.replace(why.into())).is_none()
+    }
+
+    /// Whether the last that is known of the journal is trouble.
+    pub(crate) fn journal_is_failing(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).journal.is_some()
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut WhyNot) -> T) -> T {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn why_not(&self) -> Option<String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let WhyNot { leads, journal } = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let journal = journal.map(|why| format!("the journal takes no rows, so nothing is done: {why}"));
+        let all: Vec<String> = leads.into_iter().chain(journal).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 

@@ -161,3 +161,24 @@ async fn nothing_but_get_is_served() {
         }
     }
 }
+
+#[tokio::test]
+async fn readyz_says_why_until_all_is_well() {
+    let stand = Stand::new().await;
+    let said = async || {
+        let (code, body) = stand.get("/readyz").await;
+        (code, String::from_utf8(body).unwrap())
+    };
+    stand.readiness.not_ready("waits for the Lease");
+    stand.readiness.journal_fails("appending to the journal: database or disk is full");
+    let both = "not ready: waits for the Lease; the journal takes no rows, so nothing is done: \
+                appending to the journal: database or disk is full\n";
+    assert_eq!(said().await, (503, both.to_owned()));
+    stand.readiness.journal_works();
+    assert_eq!(said().await, (503, "not ready: waits for the Lease\n".to_owned()), "a journal that works is no Lease");
+    stand.readiness.ready();
+    assert_eq!(said().await, (200, "ok\n".to_owned()));
+    stand.readiness.journal_fails("the database is damaged");
+    stand.readiness.ready();
+    assert_eq!(said().await.0, 503, "a Lease is no journal that works");
+}

@@ -80,6 +80,7 @@ fn brief(event: &Event) -> String {
         Event::ApprovalSettled(settled) => format!(" {}", settled.phase.as_str()),
         Event::ApprovalVote(vote) => format!(" {} {:?}", vote.user, vote.verdict),
         Event::Kill(seen) => format!(" engaged={}", seen.engaged),
+        Event::LeaseTaken { identity } => format!(" identity={identity}"),
         _ => String::new(),
     }
 }

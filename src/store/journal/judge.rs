@@ -107,7 +107,7 @@ impl Verdict {
 
 fn one(tail: &mut Tail, heads: &mut BTreeMap<Stream, Seq>, books: &mut Books, request: &Request) -> Result<Vec<Row>, StoreError> {
     let Request { epoch, stream, after, drafts, postings } = request;
-    if *epoch < tail.epoch {
+    if epoch.is_fenced_by(tail.epoch) {
         return Err(StoreError::Fenced { epoch: *epoch, highest: tail.epoch });
     }
     let found = heads.get(stream).copied();

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use reeve_core::journal::Epoch;
+
 use crate::refusal::Refusal;
 
 const FILE: &str = "epoch";
@@ -32,7 +34,7 @@ impl Fence {
     /// Lets an operator in and fences every earlier one.
     pub(crate) fn hello(&self, epoch: u64) -> Result<(), Refusal> {
         let mut highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
-        if epoch < *highest {
+        if Epoch(epoch).is_fenced_by(Epoch(*highest)) {
             return Err(Refusal::fenced(epoch, *highest));
         }
         if epoch > *highest {
@@ -48,7 +50,7 @@ impl Fence {
     /// Lets a request of this epoch pass.
     pub(crate) fn pass(&self, epoch: u64) -> Result<Passage<'_>, Refusal> {
         let highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
-        if epoch < *highest { Err(Refusal::fenced(epoch, *highest)) } else { Ok(Passage(highest)) }
+        if Epoch(epoch).is_fenced_by(Epoch(*highest)) { Err(Refusal::fenced(epoch, *highest)) } else { Ok(Passage(highest)) }
     }
 }
 

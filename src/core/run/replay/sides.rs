@@ -100,7 +100,8 @@ fn reason(event: &Event) -> Option<String> {
         | Event::Kill(_)
         | Event::KeyIntroduced(_)
         | Event::KeyRotated(_)
-        | Event::JournalAnchored(_) => return None,
+        | Event::JournalAnchored(_)
+            | Event::LeaseTaken { .. } => return None,
     };
     Some(clip(&text))
 }

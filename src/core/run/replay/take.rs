@@ -94,7 +94,8 @@ impl Before<'_> {
             | Event::Kill(_)
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
-            | Event::JournalAnchored(_) => Ok(Took::Outcome),
+            | Event::JournalAnchored(_)
+            | Event::LeaseTaken { .. } => Ok(Took::Outcome),
         }
     }
 
