@@ -135,7 +135,8 @@ impl Redactor {
             | Event::BudgetLimited(_)
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
-            | Event::JournalAnchored(_) => {}
+            | Event::JournalAnchored(_)
+            | Event::LeaseTaken { .. } => {}
         }
         event
     }
