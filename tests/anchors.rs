@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
 use reeve_api::AgentRun;
-use reeve_core::journal::{PostedRoot, merkle};
+use reeve_core::journal::{Event, PostedRoot, Row, merkle};
 use reeve_tests::{FakeModel, Start, World, finish, reeve, signing_key};
 use serde_json::{Value, json};
 
@@ -109,7 +109,11 @@ async fn an_outsider_verifies_an_export_with_the_public_key_and_a_rotation_keeps
 
         // A run that was deleted with all that is chained to it, by somebody who holds the export and no key.
         let text = std::fs::read_to_string(&export).unwrap();
-        let tail = text.lines().position(|line| line.contains("\"run.started\"") && line.contains("two")).unwrap();
+        let begins_two = |line: &str| {
+            let row: Row = serde_json::from_str(line).unwrap();
+            matches!(row.event().unwrap(), Event::RunStarted(started) if started.name == "two")
+        };
+        let tail = text.lines().position(begins_two).unwrap();
         let cut: String = text.lines().take(tail).flat_map(|line| [line, "\n"]).collect();
         let cut = save(world, "cut.jsonl", &cut);
         let (yes, said) = verified(["journal", "verify", "--file", &cut, "--public-key", &first, "--status", &runs, "-o", "json"]).await;
