@@ -351,12 +351,17 @@ impl<L: LatchStore> Guard<L> {
     /// Takes in money brought in from outside, or taken out when negative: day start and high-water mark move alike.
     ///
     /// # Errors
-    /// [`Denial`] with `LEDGER_OVERFLOW`.
-    pub fn on_transfer(&mut self, amount: Money) -> Result<(), Denial> {
+    /// [`Denial`] with `LEDGER_OVERFLOW`; the guard has halted then, and has moved none of the two.
+    pub fn on_transfer(&mut self, now: Time, amount: Money) -> Result<(), Denial> {
+        let Latches { day_start, high_water, last_equity, .. } = self.latches;
+        let moved = (|| Ok((day_start.plus(amount)?, high_water.plus(amount)?, last_equity.plus(amount)?)))();
+        let (day_start, high_water, last_equity) = moved.map_err(|overflow: Overflow| {
+            let denial = Denial::from(overflow);
+            self.enter(now, State::Halted(denial.code));
+            denial
+        })?;
         self.thresholds.forget();
-        self.latches.day_start = self.latches.day_start.plus(amount)?;
-        self.latches.high_water = self.latches.high_water.plus(amount)?;
-        self.latches.last_equity = self.latches.last_equity.plus(amount)?;
+        self.latches = Latches { day_start, high_water, last_equity, ..self.latches };
         self.unsaved = true;
         Ok(())
     }

@@ -159,7 +159,7 @@ fn deposits_and_withdrawals_move_day_start_and_high_water_mark_alike() {
     let mut world = World::new(json!({}));
     for amount in ["500000", "-900000"] {
         world.account.deposit(reeve_trading::instrument::Universe::REPORTING, money(amount)).unwrap();
-        world.guard.on_transfer(money(amount)).unwrap();
+        world.guard.on_transfer(world.now, money(amount)).unwrap();
         assert!(matches!(world.quote(10_000, 10_002), Trip::None), "{amount} is neither a profit nor a loss");
     }
     assert_eq!((world.guard.latches().high_water, world.guard.latches().day_start), (money("600000"), money("600000")));

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod converge;
+mod index;
 mod inputs;
 mod latches;
 mod limits;

@@ -254,7 +254,7 @@ fn row_12_the_loss_from_the_highest_equity() {
     exact.quote(10_000, 10_002);
     // A limit of 1.0002: equity has to stay above 99.0198. Nothing but a withdrawal would move it, which is no loss.
     exact.account.deposit(reeve_trading::instrument::Universe::REPORTING, money("-50")).unwrap();
-    exact.guard.on_transfer(money("-50")).unwrap();
+    exact.guard.on_transfer(exact.now, money("-50")).unwrap();
     exact.quote(10_000, 10_002);
     assert_eq!(exact.guard.state(), State::Active);
 }
