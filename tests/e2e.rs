@@ -11,6 +11,7 @@ mod goal;
 mod journal;
 mod kills;
 mod kinds;
+mod leaders;
 mod limits;
 mod lost;
 mod matrix;

@@ -8,6 +8,7 @@ mod model;
 mod operator;
 mod outcome;
 mod person;
+mod postgres;
 mod setup;
 
 use std::ops::Deref;
@@ -66,7 +67,17 @@ impl World {
     }
 
     async fn labelled_scenario(name: &str, labels: &[(&str, &str)], test: impl AsyncFnOnce(&World)) {
-        let world = World::new(name, labels).await;
+        World::new(name, labels, None).await.plays(test).await;
+    }
+
+    /// The same with the journal in a PostgreSQL schema of its own, which operators write as the role that may insert and select.
+    pub async fn scenario_on_postgres(name: &str, test: impl AsyncFnOnce(&World)) {
+        let journal = postgres::journal().await;
+        World::new(name, &[], Some(journal)).await.plays(test).await;
+    }
+
+    async fn plays(self, test: impl AsyncFnOnce(&World)) {
+        let world = self;
         let outcome = AssertUnwindSafe(Box::pin(test(&world))).catch_unwind().await;
         if outcome.is_err() {
             world.explain().await;
@@ -77,13 +88,13 @@ impl World {
         }
     }
 
-    async fn new(name: &str, labels: &[(&str, &str)]) -> World {
+    async fn new(name: &str, labels: &[(&str, &str)], journal: Option<String>) -> World {
         let cluster = Cluster::connect().await;
         let namespace = format!("t-{name}-{}", random_name());
         let admin = Person { client: cluster.client.clone(), namespace: namespace.clone() };
         let folder = tempfile::Builder::new().prefix("reeve-test-").tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let site = Site { namespace, kubeconfig: at("kubeconfig"), data: at("data"), keys: at("keys") };
+        let site = Site { namespace, kubeconfig: at("kubeconfig"), data: at("data"), keys: at("keys"), journal };
         std::fs::create_dir(&site.data).unwrap();
         std::fs::create_dir(&site.keys).unwrap();
         std::fs::write(site.keys.join("first.pem"), setup::signing_key()).unwrap();
@@ -135,9 +146,10 @@ impl World {
         self.folder.path()
     }
 
-    /// The journal's file.
+    /// The journal's file or URL.
     pub fn database(&self) -> String {
-        self.site.data.join("journal.db").to_str().unwrap().to_owned()
+        let file = || self.site.data.join("journal.db").to_str().unwrap().to_owned();
+        self.site.journal.clone().unwrap_or_else(file)
     }
 
     /// Another person, who may do only this here: `(group, resource, verbs)`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -39,6 +40,8 @@ pub(crate) struct Site {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) keys: PathBuf,
+    /// URL of the journal; None for a file in the data directory.
+    pub(crate) journal: Option<String>,
 }
 
 /// A running operator. Dropped, it is killed.
@@ -100,6 +103,8 @@ impl Operator {
             .args(["--log-format", "text", "--log", "info,rmcp=warn"])
             .env("KUBECONFIG", &site.kubeconfig)
             .env("NO_COLOR", "1")
+            .env_remove("REEVE_DATABASE")
+            .envs(site.journal.iter().map(|url| ("REEVE_DATABASE", url)))
             .env_remove("REEVE_CRASH_AT")
             .envs(start.crash_at.iter().map(|point| ("REEVE_CRASH_AT", point)))
             .stdin(Stdio::null())
@@ -156,9 +161,22 @@ impl Operator {
 
     /// SIGTERM, and waits for the end: what a kubelet does.
     pub async fn stop(&self) -> ExitStatus {
-        let pid = self.child.lock().unwrap().as_ref().and_then(Child::id).expect("it has ended already");
-        let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.ended().await
+    }
+
+    /// SIGSTOP: it does nothing any more, and its connections stay open.
+    pub fn falls_asleep(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on where it was, and has not seen the time go by.
+    pub fn wakes(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.lock().unwrap().as_ref().and_then(Child::id).expect("it has ended already");
+        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
     }
 }

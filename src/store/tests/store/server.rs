@@ -1,7 +1,7 @@
 //! A PostgreSQL of this test's own: one server for all tests of the process, reached by a socket in a folder of its own.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,35 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use reeve_store::{Journal, Place};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// Where Debian puts it.
-const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
-
-/// Makes and starts a server in folder $1 by programs in $2, says `ready`, and ends it when its standard input does: that is, when the test
-/// process ends, however it does.
-const SUPERVISOR: &str = r#"
-set -eu
-trap '' INT TERM HUP
-folder=$1 programs=$2
-fail() { cat "$1" >&2 || true; rm -rf "$folder"; exit 1; }
-# PostgreSQL refuses to run as root.
-if [ "$(id -u)" = 0 ]; then
-  chown nobody: "$folder"
-  as() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
-else
-  as() { "$@"; }
-fi
-cd "$folder"
-as "$programs/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 ||
-  fail "$folder/initdb.log"
-printf 'local all guarded scram-sha-256\nlocal all all trust\n' >"$folder/data/pg_hba.conf"
-as "$programs/pg_ctl" --pgdata="$folder/data" --log="$folder/server.log" --wait --timeout=120 --silent start -o \
-  "-k $folder -c listen_addresses= -c max_connections=300 -c shared_buffers=32MB -c autovacuum=off" </dev/null >/dev/null 2>&1 ||
-  fail "$folder/server.log"
-echo ready
-cat >/dev/null
-as "$programs/pg_ctl" --pgdata="$folder/data" --mode=immediate --wait --silent stop </dev/null >/dev/null 2>&1 || true
-rm -rf "$folder"
-"#;
+/// What makes and starts a server in a folder, says `ready`, and ends it when its standard input does: that is, when the test process ends,
+/// however it does.
+const SUPERVISOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hack/postgres");
+/// Each test has pools of its own, and none is there for long.
+const OPTIONS: [&str; 6] = ["-c", "max_connections=300", "-c", "shared_buffers=32MB", "-c", "autovacuum=off"];
 
 static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
 
@@ -50,19 +26,9 @@ struct Server {
 
 impl Server {
     fn start() -> Server {
-        assert!(
-            Path::new(PROGRAMS).join("postgres").exists(),
-            "PostgreSQL 15 is not in {PROGRAMS}: install Debian's postgresql-15, as ./hack/test does"
-        );
         let folder = tempfile::Builder::new().prefix("reeve-postgres-").tempdir().unwrap().keep();
-        let mut supervisor = Command::new("sh")
-            .args(["-c", SUPERVISOR, "supervisor"])
-            .arg(&folder)
-            .arg(PROGRAMS)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut supervisor =
+            Command::new(SUPERVISOR).arg(&folder).args(OPTIONS).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(supervisor.stdout.take().unwrap()).read_line(&mut said).unwrap();
         assert_eq!(said, "ready\n", "PostgreSQL did not start: what it says is above");
