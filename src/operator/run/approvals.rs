@@ -336,6 +336,17 @@ impl Driver {
         }
     }
 
+    /// Shows an approval that is settled and whose call will not be done: whoever settled it may have been stopped before it could, by a crash
+    /// or by a journal that was not heard. One that was approved is shown by its use.
+    pub(super) async fn show_settled(&mut self) -> Result<(), Error> {
+        let refused = |state: &&State| state.settled.as_ref().is_some_and(|settled| settled.phase != ApprovalPhase::Approved);
+        let Some(asked) = self.approval().filter(refused).map(|state| state.asked.clone()) else { return Ok(()) };
+        match self.read_approval(&asked).await? {
+            Some(object) => self.show_approval(&object).await,
+            None => Ok(()),
+        }
+    }
+
     /// Makes the proposal the Goal's result. Doing it again changes nothing.
     pub(super) async fn merge(&mut self, key: String, call_id: String, proposal: Proposal) -> Result<(), Error> {
         self.commit().await?;

@@ -188,6 +188,7 @@ impl Driver {
 
     /// Does one step after the other.
     async fn drive(&mut self) -> Result<(), Error> {
+        self.show_settled().await?;
         loop {
             self.obey().await?;
             let step = run::next(self.log.state(), self.context.now());

@@ -82,6 +82,20 @@ pub enum WatchFault {
     ThenCut,
 }
 
+/// What the journal does to one append, while the operator lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalFault {
+    /// It is refused, and nothing is written.
+    Refused,
+    /// It is written, and refused all the same: the connection was lost before the answer.
+    Unheard,
+    /// It is refused, and so is every other one for so long: the disk is full, or the database is locked.
+    RefusedFor {
+        /// Milliseconds.
+        ms: u64,
+    },
+}
+
 /// How far caches are behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
@@ -135,12 +149,18 @@ pub(crate) struct Plan {
     pub(crate) lag: Lag,
     /// By the number of the event, from 1.
     pub(crate) events: Vec<(u64, WatchFault)>,
+    /// By the number of the append, from 1.
+    pub(crate) journal: Vec<(u64, JournalFault)>,
 }
 
 impl Plan {
     /// The kill at this point, if there is one.
     pub(crate) fn crash(&self, point: Point, number: u64) -> Option<Phase> {
         self.crashes.iter().find(|crash| crash.point == point && crash.number == number).map(|crash| crash.phase)
+    }
+
+    pub(crate) fn append(&self, number: u64) -> Option<JournalFault> {
+        self.journal.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
     }
 
     pub(crate) fn event(&self, number: u64) -> Option<WatchFault> {

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use reeve_core::journal::{Event, Row, RowDraft, Stream};
-use reeve_store::Gate;
+use reeve_store::{Gate, Lost};
 
-use super::faults::{Phase, Point};
-use super::sim::{End, Shared};
+use super::faults::{JournalFault, Phase, Point};
+use super::sim::{End, Shared, Sim};
 
 /// Stands at the door of the journal of a world.
 struct Door {
@@ -40,6 +40,9 @@ impl Gate for Door {
             return false;
         }
         *self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
+        if let Some(lost) = fault(&mut sim) {
+            world.journal.lose_next_append(lost);
+        }
         true
     }
 
@@ -62,6 +65,26 @@ impl Gate for Door {
         }
         true
     }
+}
+
+/// What becomes of the append that was counted last, if it does not just go through.
+fn fault(sim: &mut Sim) -> Option<Lost> {
+    let (number, now) = (sim.counts.appends, sim.now_ms());
+    let planned = sim.plan.append(number);
+    if let Some(JournalFault::RefusedFor { ms }) = planned {
+        sim.no_rows_until_ms = now.saturating_add(ms);
+    }
+    let lost = match planned {
+        Some(JournalFault::Unheard) => Lost::AfterCommit,
+        Some(JournalFault::Refused | JournalFault::RefusedFor { .. }) => Lost::BeforeCommit,
+        None if now < sim.no_rows_until_ms => Lost::BeforeCommit,
+        None => return None,
+    };
+    sim.tale.tell(match lost {
+        Lost::BeforeCommit => "journal   refuses",
+        Lost::AfterCommit => "journal   is not heard",
+    });
+    Some(lost)
 }
 
 /// What of a row a tale tells beside its kind: what was decided, and why.

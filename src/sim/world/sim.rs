@@ -32,6 +32,8 @@ pub(crate) struct Sim {
     pub(crate) oracle: Oracle,
     pub(crate) tale: Tale,
     pub(crate) end: End,
+    /// Until then the journal refuses every append.
+    pub(crate) no_rows_until_ms: u64,
     pace: Pace,
 }
 
@@ -109,6 +111,7 @@ impl Shared {
             oracle: Oracle::default(),
             tale: Tale::default(),
             end: End::None,
+            no_rows_until_ms: 0,
             pace: Pace { began_ms: 0, since: None },
         };
         Arc::new(Shared {

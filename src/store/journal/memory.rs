@@ -97,27 +97,26 @@ impl Memory {
         if gate.as_ref().is_some_and(|gate| !gate.before(&request.stream, &request.drafts)) {
             return std::future::pending().await;
         }
+        let lost = self.state()?.lost.take();
+        let unavailable = || Err(StoreError::Unavailable { doing: APPENDING, why: "the answer was lost".to_owned() });
+        if lost == Some(Lost::BeforeCommit) {
+            return unavailable();
+        }
         let outcome = self.write(request);
         if let (Some(gate), Ok(rows)) = (&gate, &outcome)
             && !gate.after(rows)
         {
             return std::future::pending().await;
         }
-        outcome
+        if lost == Some(Lost::AfterCommit) { unavailable() } else { outcome }
     }
 
     fn write(&self, request: Request) -> Outcome {
         let mut state = self.state()?;
-        let lost = state.lost.take();
-        let unavailable = || StoreError::Unavailable { doing: APPENDING, why: "the answer was lost".to_owned() };
-        if lost == Some(Lost::BeforeCommit) {
-            return Err(unavailable());
-        }
         let group = [request];
         let mut verdict = judge(state.seen(&Needs::of(&group)), &group);
         state.write(&verdict)?;
-        let outcome = verdict.outcomes.pop().unwrap_or(Err(StoreError::Closed));
-        if lost == Some(Lost::AfterCommit) { Err(unavailable()) } else { outcome }
+        verdict.outcomes.pop().unwrap_or(Err(StoreError::Closed))
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
