@@ -9,7 +9,7 @@ pub struct Rows(pub Vec<Row>);
 
 impl Rows {
     /// The lines of `reeve journal export` that belong to this stream.
-    pub(crate) fn of(export: &str, stream: &str) -> Rows {
+    pub fn of(export: &str, stream: &str) -> Rows {
         let rows = export.lines().map(|line| serde_json::from_str::<Row>(line).unwrap_or_else(|error| panic!("{error}: {line}")));
         Rows(rows.filter(|row| row.stream.as_str() == stream).collect())
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
@@ -157,6 +158,15 @@ impl Operator {
         if let Some(mut child) = child {
             child.kill().await.unwrap();
         }
+    }
+
+    /// `kill -9` after this time, in which it has not ended by itself, and waits for the end.
+    pub async fn killed_after(&self, time: Duration) {
+        let mut child = self.child.lock().unwrap().take().expect("it has ended already");
+        if let Ok(status) = tokio::time::timeout(time, child.wait()).await {
+            panic!("the operator ended by itself with {status:?}; its last lines:\n{}", self.log.tail(40));
+        }
+        child.kill().await.unwrap();
     }
 
     /// SIGTERM, and waits for the end: what a kubelet does.
