@@ -68,6 +68,15 @@ impl WriteError {
             WriteError::Api { source, .. } => classify(source),
         }
     }
+
+    /// Whether the object that was meant is no more, so that nothing will ever be written to it. A conflict alone may pass.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            WriteError::MadeAnew { .. } => true,
+            WriteError::Api { source: kube::Error::Api(status), .. } => status.code == 404,
+            WriteError::NameTaken { .. } | WriteError::Incomplete { .. } | WriteError::Api { .. } => false,
+        }
+    }
 }
 
 /// What kind of trouble an error of the API server is.

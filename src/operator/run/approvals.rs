@@ -296,7 +296,7 @@ impl Driver {
                 Ok(())
             }
             // It is gone, or another one: the next look says what that means.
-            Err(error) if error.class() == reeve_core::class::Class::Conflict => Ok(()),
+            Err(error) if error.is_gone() => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

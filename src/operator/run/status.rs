@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use kube::{Client, ResourceExt as _};
 use reeve_api::{AgentRun, AgentRunPhase, AgentRunStatus, Condition, ConditionStatus};
-use reeve_core::class::Class;
 use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Head, Stream};
 use reeve_core::run::{self, EndReason, NotReady, RunState};
@@ -195,8 +194,8 @@ async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &
             }
             Err(error) => {
                 let class = error.class();
-                // Not found, or another UID under its name. What is forbidden or refused may be allowed again: rights are being upgraded.
-                let gone = class == Class::Conflict;
+                // What is forbidden or refused may be allowed again: rights are being upgraded.
+                let gone = error.is_gone();
                 ReconcileFailed { kind: "AgentRun", object: name, class, error: &error.to_string(), again_in: wait }.emit();
                 if gone {
                     return Written::Gone;
@@ -205,5 +204,50 @@ async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &
                 wait = (wait * 2).min(Duration::from_secs(30));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::atomic::{AtomicU16, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    fn run() -> AgentRun {
+        let spec = json!({ "role": "Coder", "objective": "Do it.", "profileRef": { "name": "coder" } });
+        let metadata = json!({ "name": "r1", "namespace": "team", "uid": "u1" });
+        let object = json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "metadata": metadata, "spec": spec });
+        serde_json::from_value(object).unwrap()
+    }
+
+    /// Answers this code until it was asked so often, and then grants.
+    async fn written_after(code: u16, refusals: u16) -> (bool, u16) {
+        let asked = Arc::new(AtomicU16::new(0));
+        let counts = Arc::clone(&asked);
+        let server = tower::service_fn(move |_: Request<Body>| {
+            let (code, body) = if counts.fetch_add(1, Ordering::SeqCst) < refusals {
+                (code, serde_json::to_vec(&Status::failure("no", "").with_code(code)).unwrap())
+            } else {
+                (200, serde_json::to_vec(&run()).unwrap())
+            };
+            async move { Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(Body::from(body)).unwrap()) }
+        });
+        let done = write(&Client::new(server, "team"), &run(), &AgentRunStatus::default(), "team/r1").await == Written::Done;
+        (done, asked.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_run_that_is_gone_gets_no_status_any_more() {
+        for code in [400, 401, 403, 409, 410, 429, 500, 503, 504] {
+            assert_eq!(written_after(code, 2).await, (true, 3), "{code}");
+        }
+        assert_eq!(written_after(404, 1).await, (false, 1));
     }
 }
