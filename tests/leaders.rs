@@ -108,7 +108,8 @@ async fn a_lease_from_a_clock_half_a_minute_off_is_waited_for_like_any_other() {
             taken_by_a_stranger(world, off).await;
             // The journal's file has one writer, and the first is that while it sleeps.
             let early = world.operator_with(second()).await;
-            assert!(!early.ended().await.success() && early.has_said("is written by another process"));
+            assert!(!early.ended().await.success(), "it was refused");
+            early.says("is written by another process").await;
             old.wakes();
             assert!(!old.ended().await.success(), "the Lease is another's");
             let new = world.operator_with(second()).await;
