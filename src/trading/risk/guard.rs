@@ -353,15 +353,12 @@ impl<L: LatchStore> Guard<L> {
     /// # Errors
     /// [`Denial`] with `LEDGER_OVERFLOW`; the guard has halted then, and has moved none of the two.
     pub fn on_transfer(&mut self, now: Time, amount: Money) -> Result<(), Denial> {
-        let Latches { day_start, high_water, last_equity, .. } = self.latches;
-        let moved = (|| Ok((day_start.plus(amount)?, high_water.plus(amount)?, last_equity.plus(amount)?)))();
-        let (day_start, high_water, last_equity) = moved.map_err(|overflow: Overflow| {
-            let denial = Denial::from(overflow);
+        let moved = self.latches.moved_by(amount).map_err(Denial::from);
+        if let Err(denial) = &moved {
             self.enter(now, State::Halted(denial.code));
-            denial
-        })?;
+        }
+        self.latches = moved?;
         self.thresholds.forget();
-        self.latches = Latches { day_start, high_water, last_equity, ..self.latches };
         self.unsaved = true;
         Ok(())
     }

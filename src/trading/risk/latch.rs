@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Code;
-use crate::number::Money;
+use crate::number::{Money, Overflow};
 use crate::time::Time;
 
 /// Whose latches they are.
@@ -48,6 +48,15 @@ pub struct Latches {
     pub drawdown: bool,
     /// Whether slippage has stopped trading since a person last let it go on.
     pub slippage: bool,
+}
+
+impl Latches {
+    /// With money brought in from outside, or taken out when negative: what losses are counted from moves as equity does.
+    pub(super) fn moved_by(self, amount: Money) -> Result<Latches, Overflow> {
+        let high_water = self.high_water.plus(amount)?;
+        let (day_start, last_equity) = (self.day_start.plus(amount)?, self.last_equity.plus(amount)?);
+        Ok(Latches { high_water, day_start, last_equity, ..self })
+    }
 }
 
 /// Latches that could not be read or written. Whoever meets it halts.

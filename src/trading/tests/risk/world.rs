@@ -37,6 +37,11 @@ pub(crate) fn universe() -> Universe {
 
 /// Limits of 100 lots an order and 1,000 a position, with parts replaced.
 pub(crate) fn limits_spec(changes: Value) -> LimitsSpec {
+    read(&changes).unwrap()
+}
+
+/// The same, or why they cannot be read.
+pub(crate) fn read(changes: &Value) -> serde_json::Result<LimitsSpec> {
     let mut limits = json!({ "instruments": {
         "X": { "maxOrderQty": "100", "maxPosition": "1000" },
         "Y": { "maxOrderQty": "100", "maxPosition": "1000" },
@@ -44,7 +49,7 @@ pub(crate) fn limits_spec(changes: Value) -> LimitsSpec {
     for (field, value) in changes.as_object().unwrap() {
         limits[field] = value.clone();
     }
-    serde_json::from_value(limits).unwrap()
+    serde_json::from_value(limits)
 }
 
 pub(crate) fn key() -> LatchKey {
