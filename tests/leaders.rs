@@ -4,16 +4,32 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
-use reeve_tests::{FakeModel, Gate, Rows, Start, World, call, finish};
-use serde_json::{Value, json};
+use reeve_tests::{FakeModel, Gate, Operator, Rows, Start, Turn, World, call, finish};
+use serde_json::json;
 
-fn second() -> Start {
-    Start { identity: "second".to_owned(), ..Start::default() }
+/// A call of Python.
+fn python(script: &str) -> Turn {
+    call("shell.run", json!({"argv": ["python3", "-c", script]}))
 }
 
 /// A tool call that adds a line to a file.
-fn adds(line: &str) -> (&'static str, Value) {
-    ("shell.run", json!({"argv": ["python3", "-c", format!("open('lines.txt', 'a').write({line:?} + '\\n')")]}))
+fn adds(line: &str) -> Turn {
+    python(&format!("open('lines.txt', 'a').write({line:?} + '\\n')"))
+}
+
+/// An operator that leads, and the run `handed-over` that it drives: these calls, a commit and an end.
+async fn leading<const N: usize>(world: &World, calls: [Turn; N]) -> (FakeModel, Operator) {
+    let last = [call("git.commit", json!({"message": "Lines"})), finish("The lines are there.")];
+    let model = FakeModel::playing(calls.into_iter().chain(last)).await;
+    world.agents_ask(&model).await;
+    let operator = world.operator().await;
+    world.run("handed-over", json!({})).await;
+    (model, operator)
+}
+
+/// Another operator, as another Pod starts one.
+async fn another(world: &World) -> Operator {
+    world.operator_with(Start { identity: "second".to_owned(), ..Start::default() }).await
 }
 
 /// The run ended well, each line was added once, and from the row on with which the second leads none is the first's.
@@ -35,19 +51,10 @@ async fn holds(world: &World, added: &[&str]) -> Rows {
 async fn an_answer_that_comes_to_an_old_leader_is_worth_nothing() {
     World::scenario_on_postgres("leaders-model", async |world| {
         let (first_answer, second_answer) = (Gate::default(), Gate::default());
-        let model = FakeModel::playing([
-            call(adds("one").0, adds("one").1).held_by(&first_answer),
-            call(adds("two").0, adds("two").1).held_by(&second_answer),
-            call("git.commit", json!({"message": "Two lines"})),
-            finish("Two lines are there."),
-        ])
-        .await;
-        world.agents_ask(&model).await;
-        let old = world.operator().await;
-        world.run("handed-over", json!({})).await;
+        let (model, old) = leading(world, [adds("one").held_by(&first_answer), adds("two").held_by(&second_answer)]).await;
         first_answer.reached().await;
         old.falls_asleep();
-        let new = world.operator_with(second()).await;
+        let new = another(world).await;
         new.says("leading").await;
         first_answer.open();
         // The new leader has made the first call and asks for the next when the old one wakes, with the first answer in its hands.
@@ -66,18 +73,10 @@ async fn a_tool_call_of_an_old_leader_ends_in_the_new_ones_journal() {
     World::scenario_on_postgres("leaders-tool", async |world| {
         let waits =
             "import os, time\nopen('lines.txt', 'a').write('one\\n')\nwhile not os.path.exists('go'): time.sleep(0.05)\nos.remove('go')";
-        let model = FakeModel::playing([
-            call("shell.run", json!({"argv": ["python3", "-c", waits]})),
-            call("git.commit", json!({"message": "One line"})),
-            finish("One line is there."),
-        ])
-        .await;
-        world.agents_ask(&model).await;
-        let old = world.operator().await;
-        world.run("handed-over", json!({})).await;
+        let (model, old) = leading(world, [python(waits)]).await;
         world.exec_until_there("lines.txt").await;
         old.falls_asleep();
-        let new = world.operator_with(second()).await;
+        let new = another(world).await;
         new.says("leading").await;
         old.wakes();
         assert!(!old.ended().await.success(), "it was not asked to stop, and has no work any more");
@@ -94,25 +93,17 @@ async fn a_lease_from_a_clock_half_a_minute_off_is_waited_for_like_any_other() {
     for (name, off) in [("leaders-ahead", 30), ("leaders-behind", -30)] {
         World::scenario(name, async |world| {
             let gate = Gate::default();
-            let model = FakeModel::playing([
-                call(adds("one").0, adds("one").1).held_by(&gate),
-                call("git.commit", json!({"message": "One line"})),
-                finish("One line is there."),
-            ])
-            .await;
-            world.agents_ask(&model).await;
-            let old = world.operator().await;
-            world.run("handed-over", json!({})).await;
+            let (_model, old) = leading(world, [adds("one").held_by(&gate)]).await;
             gate.reached().await;
             old.falls_asleep();
             taken_by_a_stranger(world, off).await;
             // The journal's file has one writer, and the first is that while it sleeps.
-            let early = world.operator_with(second()).await;
+            let early = another(world).await;
             assert!(!early.ended().await.success(), "it was refused");
             early.says("is written by another process").await;
             old.wakes();
             assert!(!old.ended().await.success(), "the Lease is another's");
-            let new = world.operator_with(second()).await;
+            let new = another(world).await;
             new.says("leading").await;
             gate.open();
             let rows = holds(world, &["+one"]).await;

@@ -15,6 +15,7 @@ mod home;
 mod memory;
 mod open;
 mod postgres;
+mod process;
 mod reservers;
 mod schema;
 mod server;

@@ -1,40 +1,18 @@
 //! A PostgreSQL of this test's own: one server for all tests of the process, reached by a socket in a folder of its own.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use reeve_store::{Journal, Place};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// What makes and starts a server in a folder, says `ready`, and ends it when its standard input does: that is, when the test process ends,
-/// however it does.
-const SUPERVISOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hack/postgres");
+use crate::process::Server;
+
 /// Each test has pools of its own, and none is there for long.
 const OPTIONS: [&str; 6] = ["-c", "max_connections=300", "-c", "shared_buffers=32MB", "-c", "autovacuum=off"];
 
-static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
-
-struct Server {
-    folder: PathBuf,
-    /// Closed when this process ends: what the supervisor waits for.
-    _alive: ChildStdin,
-    _supervisor: Child,
-}
-
-impl Server {
-    fn start() -> Server {
-        let folder = tempfile::Builder::new().prefix("reeve-postgres-").tempdir().unwrap().keep();
-        let mut supervisor =
-            Command::new(SUPERVISOR).arg(&folder).args(OPTIONS).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(supervisor.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "ready\n", "PostgreSQL did not start: what it says is above");
-        Server { folder, _alive: supervisor.stdin.take().unwrap(), _supervisor: supervisor }
-    }
-}
+static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), &OPTIONS));
 
 /// A schema of one test: tables of one journal, owned by `journal_owner`, written by `journal_writer`.
 pub(crate) struct Schema(String);
@@ -64,8 +42,7 @@ impl Schema {
     }
 
     pub(crate) fn url(&self, role: &str) -> String {
-        let socket = SERVER.folder.to_str().unwrap().replace('/', "%2F");
-        format!("postgres://{role}@{socket}/postgres?options=-csearch_path%3D{}", self.0)
+        SERVER.url(role, &self.0)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -92,9 +69,7 @@ pub(crate) fn socket() -> PathBuf {
 
 /// Runs SQL as who may do anything.
 pub(crate) async fn superuser(statements: &str) {
-    let mut connection = PgConnection::connect(&Schema("public".to_owned()).url("postgres")).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    SERVER.superuser(statements).await;
 }
 
 async fn roles() {
