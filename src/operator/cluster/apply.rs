@@ -9,7 +9,7 @@ use reeve_api::FIELD_MANAGER;
 use reeve_core::class::Class;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a write did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,16 @@ pub enum WriteError {
         /// The one that is there; empty where there is none.
         found: String,
     },
+    /// Its phase is another than the one that was seen when this was decided. Nothing was changed.
+    #[error("expected {object} to be {expected} still, but it is {found}: what was seen of it is old")]
+    MovedOn {
+        /// Kind, namespace and name of the object.
+        object: String,
+        /// The phase that was seen.
+        expected: String,
+        /// The one that it has; empty where it has none.
+        found: String,
+    },
     /// The object to write has no name, no UID or no controller: a bug of the caller.
     #[error("cannot write {kind}: it has no {missing}")]
     Incomplete {
@@ -63,7 +73,7 @@ impl WriteError {
     pub fn class(&self) -> Class {
         match self {
             WriteError::NameTaken { .. } => Class::Invalid,
-            WriteError::MadeAnew { .. } => Class::Conflict,
+            WriteError::MadeAnew { .. } | WriteError::MovedOn { .. } => Class::Conflict,
             WriteError::Incomplete { .. } => Class::Bug,
             WriteError::Api { source, .. } => classify(source),
         }
@@ -110,9 +120,12 @@ fn of_status(reason: &str, code: u16) -> Class {
 /// ways do not: for custom kinds the server takes the metadata of an applied or merged status from what it has, and the UID that was sent
 /// is never compared.
 ///
+/// `seen` is the status that this one was decided on, where that came from a cache: if the phase is another by now, nothing is written. A
+/// cache that is behind its own writer would take an object out of the phase that ended it.
+///
 /// # Errors
-/// [`WriteError::MadeAnew`], [`WriteError::Api`], [`WriteError::Incomplete`].
-pub async fn write_status<K, S>(client: &Client, of: &K, status: &S) -> Result<K, WriteError>
+/// [`WriteError::MadeAnew`], [`WriteError::MovedOn`], [`WriteError::Api`], [`WriteError::Incomplete`].
+pub async fn write_status<K, S>(client: &Client, of: &K, seen: Option<&S>, status: &S) -> Result<K, WriteError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     S: Serialize + Sync,
@@ -120,25 +133,36 @@ where
     let (namespace, name, uid) = address(of)?;
     let kind = K::kind(&());
     let failed = |source| WriteError::Api { doing: format!("writing the status of {kind} {namespace}/{name}"), source };
-    let operations = json!([
-        { "op": "test", "path": "/metadata/uid", "value": uid },
-        { "op": "add", "path": "/status", "value": status },
-    ]);
-    let request = http::Request::patch(format!("{}/{name}/status?fieldManager={FIELD_MANAGER}", K::url_path(&(), Some(&namespace))))
+    let phase = seen.and_then(|seen| serde_json::to_value(seen).ok()?.get("phase")?.as_str().map(str::to_owned));
+    let tests = phase.iter().map(|phase| json!({ "op": "test", "path": "/status/phase", "value": phase }));
+    let operations: Vec<Value> = std::iter::once(json!({ "op": "test", "path": "/metadata/uid", "value": uid }))
+        .chain(tests)
+        .chain([json!({ "op": "add", "path": "/status", "value": status })])
+        .collect();
+    let url = format!("{}/{name}", K::url_path(&(), Some(&namespace)));
+    let request = http::Request::patch(format!("{url}/status?fieldManager={FIELD_MANAGER}"))
         .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-        .body(operations.to_string().into_bytes())
+        .body(Value::from(operations).to_string().into_bytes())
         .map_err(|error| failed(kube::Error::HttpError(error)))?;
     let refused = match client.request::<K>(request).await {
         Err(kube::Error::Api(refused)) if refused.code == 422 => refused,
         answer => return answer.map_err(failed),
     };
     // A test that does not hold and a status that the schema refuses have the same code; only the object tells which it was.
-    let found = Api::<K>::namespaced(client.clone(), &namespace).get_opt(&name).await.map_err(failed)?;
-    match found.and_then(|found| found.uid()) {
-        Some(found) if found == uid => Err(failed(kube::Error::Api(refused))),
-        found => {
-            Err(WriteError::MadeAnew { object: format!("{kind} {namespace}/{name}"), expected: uid, found: found.unwrap_or_default() })
-        }
+    let asked = http::Request::get(url).body(Vec::new()).map_err(|error| failed(kube::Error::HttpError(error)))?;
+    let found = match client.request::<Value>(asked).await {
+        Err(kube::Error::Api(gone)) if gone.code == 404 => Value::Null,
+        answer => answer.map_err(failed)?,
+    };
+    let object = format!("{kind} {namespace}/{name}");
+    let text = |pointer: &str| found.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (found_uid, found_phase) = (text("/metadata/uid"), text("/status/phase"));
+    if found_uid != uid {
+        return Err(WriteError::MadeAnew { object, expected: uid, found: found_uid });
+    }
+    match phase {
+        Some(expected) if expected != found_phase => Err(WriteError::MovedOn { object, expected, found: found_phase }),
+        _ => Err(failed(kube::Error::Api(refused))),
     }
 }
 

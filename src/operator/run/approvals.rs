@@ -290,7 +290,7 @@ impl Driver {
         if object.status.as_ref() == Some(&status) {
             return Ok(());
         }
-        match write_status(&self.context.client, object, &status).await {
+        match write_status(&self.context.client, object, None, &status).await {
             Ok(_) => {
                 telemetry::StatusWritten { kind: "Approval" }.emit();
                 Ok(())

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::faults::{Counts, Crash, LAG_ENDS_MS, Lag, Plan, WatchFault};
+use super::faults::{ApiFault, Counts, Crash, LAG_ENDS_MS, Lag, Plan, WatchFault};
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
 use super::oracle::rows_of;
@@ -30,6 +30,8 @@ pub struct Setting {
     pub lag: Lag,
     /// What happens to events of watches, by number from 1.
     pub events: Vec<(u64, WatchFault)>,
+    /// What becomes of requests, by number from 1.
+    pub requests: Vec<(u64, ApiFault)>,
     /// A mistake in the operator.
     pub sabotage: Option<Sabotage>,
     /// How long nothing may be written at the end, milliseconds.
@@ -40,7 +42,15 @@ impl Setting {
     /// Nothing goes wrong, and ten minutes are quiet.
     #[must_use]
     pub fn of(seed: u64) -> Setting {
-        Setting { seed, crashes: Vec::new(), lag: Lag::default(), events: Vec::new(), sabotage: None, quiet_ms: 600_000 }
+        Setting {
+            seed,
+            crashes: Vec::new(),
+            lag: Lag::default(),
+            events: Vec::new(),
+            requests: Vec::new(),
+            sabotage: None,
+            quiet_ms: 600_000,
+        }
     }
 }
 
@@ -78,7 +88,8 @@ pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Resul
     for namespace in [NAMESPACE, OWN] {
         api.add_namespace(BEGAN, namespace);
     }
-    let plan = Plan { crashes: setting.crashes.clone(), lag: setting.lag, events: setting.events.clone() };
+    let plan =
+        Plan { crashes: setting.crashes.clone(), lag: setting.lag, events: setting.events.clone(), requests: setting.requests.clone() };
     let shared = Shared::new(setting.seed, api, plan);
     shared.lock().sabotage = setting.sabotage;
     shared.watch_journal();
@@ -131,6 +142,7 @@ impl Play {
             }),
             Verb::Lag(changes) => self.plan(|plan, _| plan.lag = Lag { changes: *changes }),
             Verb::Watch(number, fault) => self.plan(|plan, counts| plan.events.push((counts.events + number, *fault))),
+            Verb::Request(number, fault) => self.plan(|plan, counts| plan.requests.push((counts.requests + number, *fault))),
         }
     }
 
