@@ -61,7 +61,8 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
     };
     match api.create(&parameters, &PolicySet { metadata, spec, status: None }).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        // Another 409 (the namespace is ending, an answer that is not the server's own) says nothing of a set that would be there.
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

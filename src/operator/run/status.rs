@@ -184,7 +184,7 @@ async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &
     // A final status is worth insisting on: nothing else will write it while this process lives.
     let mut wait = Duration::from_millis(200);
     loop {
-        match write_status(client, run, status).await {
+        match write_status(client, run, None, status).await {
             Ok(_) => {
                 StatusWritten { kind: "AgentRun" }.emit();
                 if last {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::faults::{Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
+use super::faults::{ApiFault, Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
 use super::oracle::rows_of;
@@ -32,6 +32,8 @@ pub struct Setting {
     pub events: Vec<(u64, WatchFault)>,
     /// What the journal does to appends, by number from 1.
     pub journal: Vec<(u64, JournalFault)>,
+    /// What becomes of requests, by number from 1.
+    pub requests: Vec<(u64, ApiFault)>,
     /// A mistake in the operator.
     pub sabotage: Option<Sabotage>,
     /// How long nothing may be written at the end, milliseconds.
@@ -48,6 +50,7 @@ impl Setting {
             lag: Lag::default(),
             events: Vec::new(),
             journal: Vec::new(),
+            requests: Vec::new(),
             sabotage: None,
             quiet_ms: 600_000,
         }
@@ -88,8 +91,8 @@ pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Resul
     for namespace in [NAMESPACE, OWN] {
         api.add_namespace(BEGAN, namespace);
     }
-    let Setting { crashes, lag, events, journal, .. } = setting.clone();
-    let plan = Plan { crashes, lag, events, journal };
+    let Setting { crashes, lag, events, journal, requests, .. } = setting.clone();
+    let plan = Plan { crashes, lag, events, journal, requests };
     let shared = Shared::new(setting.seed, api, plan);
     shared.lock().sabotage = setting.sabotage;
     shared.watch_journal();
@@ -142,6 +145,7 @@ impl Play {
             }),
             Verb::Lag(changes) => self.plan(|plan, _| plan.lag = Lag { changes: *changes }),
             Verb::Watch(number, fault) => self.plan(|plan, counts| plan.events.push((counts.events + number, *fault))),
+            Verb::Request(number, fault) => self.plan(|plan, counts| plan.requests.push((counts.requests + number, *fault))),
         }
     }
 
