@@ -51,6 +51,7 @@ fn spec(role: Role) -> SpecSnapshot {
             runtime_class: None,
         },
         limits: RunLimits { steps: 20, seconds: 600, tool_calls: 50, output_bytes: 100_000 },
+        keeps_commits: false,
     }
 }
 
@@ -112,6 +113,7 @@ impl Shell {
                     name: "run".to_owned(),
                     requested_by: "alice".to_owned(),
                     spec: self.spec.clone(),
+                    forked_from: None,
                 };
                 self.push(Event::RunStarted(Box::new(started)));
             }
