@@ -66,8 +66,10 @@ pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
             runtime_class: None,
         },
         limits: RunLimits { steps: 1, seconds: 1, tool_calls: 1, output_bytes: 1 },
+        keeps_commits: false,
     };
-    let body = RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec };
+    let body =
+        RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec, forked_from: None };
     RowDraft::of(&Event::RunStarted(Box::new(body)), &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
 
