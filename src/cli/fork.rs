@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
-use reeve_api::{AgentRun, AgentRunSpec, ForkOf, LocalRef};
+use reeve_api::{AgentProfile, AgentRun, AgentRunSpec, LocalRef};
 use reeve_core::journal::Row;
 use reeve_core::names;
 use reeve_core::run::{Branch, ForkPoint, NoFork, Trunk};
@@ -39,13 +39,13 @@ pub(crate) struct Fork {
     #[arg(value_parser = name::of::<AgentRun>)]
     run: String,
     /// Row of its journal to go on from: the last one that both runs have. Left out: lists the rows at which it can be forked
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
     at: Option<u64>,
     /// Name of the new AgentRun; default RUN-at-SEQ
-    #[arg(long, value_name = "NAME", requires = "at")]
+    #[arg(long, value_name = "NAME", requires = "at", value_parser = name::of::<AgentRun>)]
     name: Option<String>,
     /// AgentProfile of the new run, default the same: other prompts, models, tools
-    #[arg(long, value_name = "NAME", requires = "at")]
+    #[arg(long, value_name = "NAME", requires = "at", value_parser = name::of::<AgentProfile>)]
     profile: Option<String>,
     /// Whether it is created: `client` only prints it, `server` lets the API server check it too
     #[arg(long, value_name = "WHERE", value_enum, default_value_t, requires = "at")]
@@ -86,7 +86,8 @@ impl Fork {
         let doing = format!("reading AgentRun {namespace}/{}", self.run);
         let Some(parent) = api.get_opt(&self.run).await.map_err(refused(&doing))? else {
             return Err(Failure::no(format!(
-                "AgentRun {namespace}/{} is not there. Of one that was deleted the journal stays: a new AgentRun can name it in spec.forkOf",
+                "expected an AgentRun in namespace {namespace:?}, which is where its forks are too; found none named {:?}. Name another \
+                 namespace by -n. Of a run that was deleted the journal stays: an AgentRun that you write yourself can name it in spec.forkOf",
                 self.run
             )));
         };
@@ -104,27 +105,36 @@ impl Fork {
         let folded = fold(&uid, &rows, branch, self.at)?;
         match self.at {
             None => list(&folded, &rows, self.output),
-            Some(at) => self.fork(client, &namespace, parent, folded, at).await,
+            Some(at) => {
+                let branch = self.chosen(&namespace, &folded, at)?;
+                kept(&mut read, &branch).await?;
+                self.fork(client, &namespace, parent, folded, branch).await
+            }
         }
     }
 
-    async fn fork(self, client: Client, namespace: &str, parent: AgentRun, folded: Folded, at: u64) -> Result<(), Failure> {
-        let run = &self.run;
-        let branch = match folded.at {
-            Some(Ok(branch)) => branch,
+    /// What a fork takes with it from the row that was asked for.
+    fn chosen(&self, namespace: &str, folded: &Folded, at: u64) -> Result<Branch, Failure> {
+        let (run, last) = (&self.run, folded.last);
+        match &folded.at {
+            Some(Ok(branch)) => Ok(branch.clone()),
             Some(Err(why)) => {
                 let nearest = nearest(&folded.points, at);
-                return Err(Failure::no(format!("AgentRun {namespace}/{run} cannot be forked after row {at}: {why}. {nearest}")));
+                Err(Failure::no(format!("AgentRun {namespace}/{run} cannot be forked after row {at}: {why}. {nearest}")))
             }
-            None => {
-                let last = folded.last;
-                return Err(Failure::no(format!("expected a row of AgentRun {namespace}/{run}, which has 1 to {last}, found {at}")));
-            }
-        };
+            None => Err(Failure::no(format!(
+                "expected --at with a row of AgentRun {namespace}/{run}, which has rows 1 to {last}, found {at}. \
+                 To see where it can be forked: kubectl reeve fork {run} -n {namespace}"
+            ))),
+        }
+    }
+
+    async fn fork(self, client: Client, namespace: &str, parent: AgentRun, folded: Folded, branch: Branch) -> Result<(), Failure> {
+        let (run, at) = (&self.run, branch.from.seq.0);
         let step = folded.points.iter().find(|point| point.seq == at).map_or(0, |point| point.step);
         let name = self.name.clone().unwrap_or_else(|| names::join(&[run, "at", &at.to_string()], names::MAX_JOB));
         let kept_at = branch.from.kept_at.0;
-        let mut child = AgentRun::new(&name, spec_of(parent.spec, &branch, self.profile.as_deref())?);
+        let mut child = AgentRun::new(&name, spec_of(parent.spec, &branch, self.profile.as_deref()));
         child.metadata.namespace = Some(namespace.to_owned());
         child.spec.requested_by = Some(whoami(&client).await?);
         let (shown, how) = match self.dry_run {
@@ -133,7 +143,10 @@ impl Fork {
                 let dry_run = self.dry_run == DryRun::Server;
                 let api: Api<AgentRun> = Api::namespaced(client, namespace);
                 let made = api.create(&PostParams { dry_run, field_manager: None }, &child).await;
-                let made = made.map_err(refused(format!("creating AgentRun {namespace}/{name}")))?;
+                let taken = matches!(&made, Err(kube::Error::Api(said)) if said.reason == "AlreadyExists");
+                let doing = format!("creating AgentRun {namespace}/{name}");
+                let doing = if taken { format!("{doing}, for which --name can give another name") } else { doing };
+                let made = made.map_err(refused(doing))?;
                 (made, if dry_run { "would be created (server dry run)" } else { "created" })
             }
         };
@@ -143,13 +156,23 @@ impl Fork {
     }
 }
 
+/// Sees to it that the workspace is where the operator will look for it.
+async fn kept(read: &mut ReadApi, branch: &Branch) -> Result<(), Failure> {
+    let (digest, row) = (branch.workspace.digest, branch.from.kept_at.0);
+    match read.has(&format!("artifacts/{digest}")).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::no(format!(
+            "its workspace as of row {row} is not in the artifact store any more: put artifact {digest} back, or fork it at a row whose \
+             workspace is of another row"
+        ))),
+        Err(error) => Err(Failure::unusable(format!("asking for artifact {digest}: {error}"))),
+    }
+}
+
 /// The parent's spec, but for what a fork has from the parent's journal and what was asked of the parent alone.
-fn spec_of(parent: AgentRunSpec, branch: &Branch, profile: Option<&str>) -> Result<AgentRunSpec, Failure> {
-    let from = &branch.from;
-    let seq = i64::try_from(from.seq.0).map_err(Failure::unusable)?;
-    let fork_of = ForkOf { name: from.name.clone(), uid: from.uid.clone(), seq, hash: from.hash.to_string() };
+fn spec_of(parent: AgentRunSpec, branch: &Branch, profile: Option<&str>) -> AgentRunSpec {
     let AgentRunSpec { role, autonomy_level, profile_ref, limits, budget_ref, approval, .. } = parent;
-    Ok(AgentRunSpec {
+    AgentRunSpec {
         requested_by: None,
         suspended: false,
         role,
@@ -159,14 +182,14 @@ fn spec_of(parent: AgentRunSpec, branch: &Branch, profile: Option<&str>) -> Resu
         autonomy_level,
         profile_ref: profile.map_or(profile_ref, |name| LocalRef { name: name.to_owned() }),
         workspace: None,
-        fork_of: Some(fork_of),
+        fork_of: Some(branch.from.as_spec()),
         commands: None,
         limits,
         budget_ref,
         approval,
         merge: None,
         answers: None,
-    })
+    }
 }
 
 fn fold(uid: &str, rows: &[Row], branch: Option<Branch>, at: Option<u64>) -> Result<Folded, Failure> {

@@ -1,6 +1,7 @@
 //! Bodies of the events of a run's loop.
 
 use jiff::Timestamp;
+use reeve_api::ForkOf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -46,6 +47,14 @@ pub struct ForkedFrom {
     pub base_commit: String,
     /// Commit of `main` then: what the new workspace must be.
     pub head_commit: String,
+}
+
+impl ForkedFrom {
+    /// As the spec of the run names it.
+    pub fn as_spec(&self) -> ForkOf {
+        let seq = i64::try_from(self.seq.0).unwrap_or(i64::MAX);
+        ForkOf { name: self.name.clone(), uid: self.uid.clone(), seq, hash: self.hash.to_string() }
+    }
 }
 
 /// What a run takes from its spec, its profile and its goal, fixed at its start.

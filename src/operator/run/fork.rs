@@ -38,10 +38,14 @@ pub(super) async fn branch_of(context: &Context, namespace: &str, of: &ForkOf) -
     })?;
     match context.artifacts.has(&branch.workspace.digest).await {
         Ok(true) => Ok(branch),
-        Ok(false) => Err(invalid(format!(
-            "its workspace as of row {}, artifact {}, is not in the artifact store",
-            branch.from.kept_at.0, branch.workspace.digest
-        ))),
+        Ok(false) => Err(NotReady::new(
+            "ArtifactNotFound",
+            format!(
+                "spec.forkOf: the workspace of AgentRun {:?} as of row {} is not in the artifact store any more: put artifact {} back, or \
+                 create another run that begins with the workspace of another row: kubectl reeve fork {}.",
+                of.name, branch.from.kept_at.0, branch.workspace.digest, of.name
+            ),
+        )),
         Err(error) => Err(NotReady::unanswered("ArtifactUnreadable", error.to_string())),
     }
 }
