@@ -92,6 +92,30 @@ impl Journal {
     /// # Errors
     /// [`ForkError`].
     pub async fn branch(&self, place: &ForkPlace) -> Result<Branch, ForkError> {
+        self.folded(&self.lineage(place).await?).await
+    }
+
+    /// As [`Journal::branch`]; and the chain of all rows of the journal from each ancestor's first one up to the place in it is checked too,
+    /// so that a row that was written anew, with a hash of its own, is found.
+    ///
+    /// # Errors
+    /// [`ForkError`].
+    pub async fn verified_branch(&self, place: &ForkPlace) -> Result<Branch, ForkError> {
+        let places = self.lineage(place).await?;
+        let branch = self.folded(&places).await?;
+        for ForkPlace { uid, head } in &places {
+            let stream = Stream::run(uid);
+            let first = self.read(&stream, Seq(1), 1).await?.pop();
+            let last = self.read(&stream, head.seq, 1).await?.pop();
+            if let (Some(first), Some(last)) = (first, last) {
+                self.check_span(first.gseq, last.gseq).await?;
+            }
+        }
+        Ok(branch)
+    }
+
+    /// The place, the one that its run was forked from, and so on.
+    async fn lineage(&self, place: &ForkPlace) -> Result<Vec<ForkPlace>, ForkError> {
         let mut places = vec![place.clone()];
         while let Some(before) = self.parent_of(&places[places.len() - 1].uid).await? {
             places.push(before);
@@ -100,28 +124,16 @@ impl Journal {
                 return Err(ForkError::NoFork { uid, seq, why: NoFork::TooDeep, before: None });
             }
         }
+        Ok(places)
+    }
+
+    /// Folds what lies before each of these places, the last of them first.
+    async fn folded(&self, places: &[ForkPlace]) -> Result<Branch, ForkError> {
         let mut branch = None;
         for place in places.iter().rev() {
             branch = Some(self.grown(place, branch).await?);
         }
-        branch.ok_or_else(|| ForkError::NoRun { uid: place.uid.clone() })
-    }
-
-    /// As [`Journal::branch`]; and the chain of all rows of the journal from the parent's first one up to the place is checked too, so that
-    /// a row that was written anew, with a hash of its own, is found.
-    ///
-    /// # Errors
-    /// [`ForkError`].
-    pub async fn verified_branch(&self, place: &ForkPlace) -> Result<Branch, ForkError> {
-        let branch = self.branch(place).await?;
-        let stream = Stream::run(&place.uid);
-        let end = |row: Option<reeve_core::journal::Row>| row.map(|row| row.gseq);
-        let first = end(self.read(&stream, Seq(1), 1).await?.pop());
-        let last = end(self.read(&stream, place.head.seq, 1).await?.pop());
-        if let (Some(first), Some(last)) = (first, last) {
-            self.check_span(first, last).await?;
-        }
-        Ok(branch)
+        branch.ok_or_else(|| ForkError::NoRun { uid: String::new() })
     }
 
     /// Where a run was forked from, if it was.

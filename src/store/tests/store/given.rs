@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Limits};
 use reeve_core::journal::{
-    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, PackedWorkspace, Row, RowDraft, RunLimits,
+    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, ForkedFrom, PackedWorkspace, Row, RowDraft, RunLimits,
     RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
 use reeve_core::tool::{Role, wire};
@@ -42,6 +42,10 @@ pub(crate) fn thought(text: &str) -> RowDraft {
 }
 
 pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
+    started_from(namespace, name, None)
+}
+
+pub(crate) fn started_from(namespace: &str, name: &str, forked_from: Option<ForkedFrom>) -> RowDraft {
     let spec = SpecSnapshot {
         role: Role::Coder,
         objective: "fix it".to_owned(),
@@ -69,7 +73,7 @@ pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
         keeps_commits: false,
     };
     let body =
-        RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec, forked_from: None };
+        RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec, forked_from };
     RowDraft::of(&Event::RunStarted(Box::new(body)), &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
 
