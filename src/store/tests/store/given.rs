@@ -106,7 +106,7 @@ pub(crate) fn limited_by(account: &str, limits: Option<Limits>) -> RowDraft {
     operator(&Event::BudgetLimited(BudgetLimited { account: account.to_owned(), uid: "u".to_owned(), generation: 1, limits }))
 }
 
-fn operator(event: &Event) -> RowDraft {
+pub(crate) fn operator(event: &Event) -> RowDraft {
     RowDraft::of(event, &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
 

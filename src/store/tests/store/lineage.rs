@@ -1,5 +1,5 @@
 use reeve_core::Digest;
-use reeve_core::journal::{ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, WorkspaceLoaded};
+use reeve_core::journal::{ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, Verifier, WorkspaceLoaded};
 use reeve_core::limits::SIGNED_WITHIN_ROWS;
 use reeve_core::run::{NoFork, Withered};
 use reeve_store::{ForkError, ForkPlace, Journal, VerifyError, verify_export_against, verify_links};
@@ -116,7 +116,7 @@ async fn a_fork_of_what_is_long_ago_is_compared_all_the_same() {
         journal.append(Epoch(1), &Stream::run(uid), None, loaded(Some(from))).await.unwrap();
         let mut export = Vec::new();
         journal.export(&mut export).await.unwrap();
-        let read = verify_export_against(&export[..], Default::default()).await.unwrap();
+        let read = verify_export_against(&export[..], Verifier::new([])).await.unwrap();
         (journal.verify([]).await.map(|verified| verified.links), verify_links(&export[..], read).await.map(|verified| verified.links))
     };
     let (here, there) = link(from.clone(), "b").await;
