@@ -6,7 +6,7 @@ use std::process::Output;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
-use reeve_api::{AgentProfile, Goal, ModelProvider};
+use reeve_api::{AgentProfile, AgentRun, Goal, ModelProvider};
 use reeve_tests::{Cluster, World, priced_models, random_name, repository, run_to_end, sandbox_image, yaml_all};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -275,6 +275,22 @@ async fn the_installed_operator_reaches_a_goal_and_the_plugin_shows_what_it_did(
 
     let trace = plugin(&["trace", &format!("{name}-task-say-hello"), "--namespace", "reeve-e2e"]).await;
     assert!(["fs.write", "git.commit", "run.finished"].iter().all(|words| trace.contains(words)), "{trace}");
+    let task = format!("{name}-task-say-hello");
+    let rows = plugin(&["fork", &task, "--namespace", "reeve-e2e"]).await;
+    let kept = rows.lines().find(|line| line.contains(" checkpoint ")).unwrap_or_else(|| panic!("no place after a commit: {rows}"));
+    let at = kept.split_whitespace().next().unwrap();
+    let fork = plugin(&["fork", &task, "--at", at, "--name", &name, "--namespace", "reeve-e2e"]).await;
+    assert!(fork.contains("created") && fork.contains(&format!("goes on from row {at} of {task}")), "{fork}");
+    let ended = admin.run_ended(&name).await;
+    assert!(ended.succeeded, "{}: {}", ended.reason, ended.message);
+    let replayed = plugin(&["replay", &name, "--namespace", "reeve-e2e"]).await;
+    assert!(replayed.contains("same"), "{replayed}");
+    for (at, why) in [("1", "its workspace is not loaded there"), ("9999", "expected --at with a row of AgentRun")] {
+        let output = kubectl_reeve(&["fork", &task, "--at", at, "--namespace", "reeve-e2e"]).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(why), "{said}");
+    }
+    admin.delete::<AgentRun>(&name).await;
     let patch = plugin(&["artifact", &name, "--namespace", "reeve-e2e"]).await;
     assert!(patch.contains("+hello"), "{patch}");
     admin.delete::<Goal>(&name).await;
@@ -283,7 +299,11 @@ async fn the_installed_operator_reaches_a_goal_and_the_plugin_shows_what_it_did(
 }
 
 async fn plugin(arguments: &[&str]) -> String {
-    let output = run_to_end(Command::new(repository().join(".cache/bin/kubectl-reeve")).args(arguments)).await;
+    let output = kubectl_reeve(arguments).await;
     assert!(output.status.success(), "kubectl reeve {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+async fn kubectl_reeve(arguments: &[&str]) -> Output {
+    run_to_end(Command::new(repository().join(".cache/bin/kubectl-reeve")).args(arguments)).await
 }

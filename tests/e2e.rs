@@ -7,6 +7,7 @@ mod budgets;
 mod chart;
 mod crash;
 mod crash_gates;
+mod fork;
 mod goal;
 mod journal;
 mod kills;

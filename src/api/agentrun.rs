@@ -40,10 +40,12 @@ use crate::{Command, Condition, LocalRef, Role, Task, Workspace};
 )]
 #[serde(rename_all = "camelCase")]
 // `has` rather than `self.?field`: behind an optional the API server no longer sees how large a field can be, and refuses the rule for its cost.
-#[x_kube(validation = Rule::new("self.role == oldSelf.role && (has(self.objective) ? has(oldSelf.objective) && self.objective == oldSelf.objective : !has(oldSelf.objective)) && (has(self.task) ? has(oldSelf.task) && self.task == oldSelf.task : !has(oldSelf.task)) && (has(self.goalRef) ? has(oldSelf.goalRef) && self.goalRef == oldSelf.goalRef : !has(oldSelf.goalRef)) && (has(self.requestedBy) ? has(oldSelf.requestedBy) && self.requestedBy == oldSelf.requestedBy : !has(oldSelf.requestedBy)) && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && (has(self.workspace) ? has(oldSelf.workspace) && self.workspace == oldSelf.workspace : !has(oldSelf.workspace)) && (has(self.commands) ? has(oldSelf.commands) && self.commands == oldSelf.commands : !has(oldSelf.commands)) && (has(self.limits) ? has(oldSelf.limits) && self.limits == oldSelf.limits : !has(oldSelf.limits)) && (has(self.budgetRef) ? has(oldSelf.budgetRef) && self.budgetRef == oldSelf.budgetRef : !has(oldSelf.budgetRef)) && (has(self.approval) ? has(oldSelf.approval) && self.approval == oldSelf.approval : !has(oldSelf.approval)) && (has(self.merge) ? has(oldSelf.merge) && self.merge == oldSelf.merge : !has(oldSelf.merge))").message("the spec of an AgentRun is immutable but for suspended and answers; create another run instead"))]
+#[x_kube(validation = Rule::new("self.role == oldSelf.role && (has(self.objective) ? has(oldSelf.objective) && self.objective == oldSelf.objective : !has(oldSelf.objective)) && (has(self.task) ? has(oldSelf.task) && self.task == oldSelf.task : !has(oldSelf.task)) && (has(self.goalRef) ? has(oldSelf.goalRef) && self.goalRef == oldSelf.goalRef : !has(oldSelf.goalRef)) && (has(self.requestedBy) ? has(oldSelf.requestedBy) && self.requestedBy == oldSelf.requestedBy : !has(oldSelf.requestedBy)) && self.autonomyLevel == oldSelf.autonomyLevel && self.profileRef == oldSelf.profileRef && (has(self.workspace) ? has(oldSelf.workspace) && self.workspace == oldSelf.workspace : !has(oldSelf.workspace)) && (has(self.commands) ? has(oldSelf.commands) && self.commands == oldSelf.commands : !has(oldSelf.commands)) && (has(self.limits) ? has(oldSelf.limits) && self.limits == oldSelf.limits : !has(oldSelf.limits)) && (has(self.budgetRef) ? has(oldSelf.budgetRef) && self.budgetRef == oldSelf.budgetRef : !has(oldSelf.budgetRef)) && (has(self.approval) ? has(oldSelf.approval) && self.approval == oldSelf.approval : !has(oldSelf.approval)) && (has(self.merge) ? has(oldSelf.merge) && self.merge == oldSelf.merge : !has(oldSelf.merge)) && (has(self.forkOf) ? has(oldSelf.forkOf) && self.forkOf == oldSelf.forkOf : !has(oldSelf.forkOf))").message("the spec of an AgentRun is immutable but for suspended and answers; create another run instead"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.answers) || (has(self.answers) && oldSelf.answers.all(k, k in self.answers && self.answers[k] == oldSelf.answers[k]))").message("an answer once given stands"))]
 #[x_kube(validation = Rule::new("(self.role == 'Acceptance') == has(self.commands)").message("commands are what a run of role Acceptance has, and only such a run"))]
-#[x_kube(validation = Rule::new("self.role in ['Acceptance', 'Merge'] || has(self.objective)").message("objective is required for the roles Planner and Coder"))]
+#[x_kube(validation = Rule::new("self.role in ['Acceptance', 'Merge'] || has(self.objective) || has(self.forkOf)").message("objective is required for the roles Planner and Coder"))]
+#[x_kube(validation = Rule::new("!has(self.forkOf) || self.role in ['Planner', 'Coder']").message("forkOf is for the roles Planner and Coder: the others ask no model"))]
+#[x_kube(validation = Rule::new("!has(self.forkOf) || !(has(self.objective) || has(self.task) || has(self.goalRef) || has(self.workspace))").message("a run with forkOf has its objective, task and workspace from there, and belongs to no Goal: leave out objective, task, goalRef and workspace"))]
 #[x_kube(validation = Rule::new("(self.role == 'Merge') == has(self.merge)").message("merge is what a run of role Merge has, and only such a run"))]
 #[x_kube(validation = Rule::new("self.role != 'Merge' || has(self.goalRef)").message("a run of role Merge belongs to a Goal: the operator makes it"))]
 #[x_kube(validation = Rule::new("!has(self.workspace) || !has(self.workspace.artifact) || has(self.goalRef)").message("workspace.artifact belongs to runs of a Goal; use inline or archive"))]
@@ -57,7 +59,7 @@ pub struct AgentRunSpec {
     pub suspended: bool,
     /// What the agent is there for.
     pub role: Role,
-    /// What it shall do, for the model. Required but for the role Acceptance.
+    /// What it shall do, for the model. Required but for the role Acceptance, and where `forkOf` says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16384))]
     pub objective: Option<String>,
@@ -78,6 +80,10 @@ pub struct AgentRunSpec {
     /// What it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<Workspace>,
+    /// The place in another run that this one goes on from: with its conversation, and its workspace as it was there. `kubectl reeve fork`
+    /// writes it. Budget, time, approvals and sandbox are this run's own; steps, tool calls and output bytes count on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_of: Option<ForkOf>,
     /// Commands of a run of role Acceptance, in order; the first that fails ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20))]
@@ -129,6 +135,25 @@ pub struct ApprovalRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_seconds: Option<i32>,
+}
+
+/// A place in another AgentRun of the same namespace: a row of its journal, at which nothing is in flight and the workspace is what was kept of
+/// it last. The AgentRun itself may be gone: its journal stays.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForkOf {
+    /// Name of the AgentRun.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Its UID: a name can be used again.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+    /// Position of the row in its journal, from 1.
+    #[schemars(range(min = 1))]
+    pub seq: i64,
+    /// Hash of that row: `sha256:` and 64 hex digits.
+    #[schemars(length(max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub hash: String,
 }
 
 /// What is to become a Goal's result.

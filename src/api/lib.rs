@@ -23,8 +23,8 @@ mod shared;
 
 pub use agentprofile::{AgentProfile, AgentProfileSpec, AgentProfileStatus, Prompts, Route, Routes, Sandbox, SandboxResources};
 pub use agentrun::{
-    AgentRun, AgentRunPhase, AgentRunSpec, AgentRunStatus, ApprovalRule, CheckpointStatus, JournalHead, MergeProposal, PendingApproval,
-    Question, RunArtifact, RunLimits, RunResult, StepStatus, UsageStatus,
+    AgentRun, AgentRunPhase, AgentRunSpec, AgentRunStatus, ApprovalRule, CheckpointStatus, ForkOf, JournalHead, MergeProposal,
+    PendingApproval, Question, RunArtifact, RunLimits, RunResult, StepStatus, UsageStatus,
 };
 pub use approval::{Approval, ApprovalPhase, ApprovalSpec, ApprovalStatus, Subject, Vote, VoteStatus, VoteVerdict};
 pub use condition::{Condition, ConditionStatus, ConditionType};

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use clap::Args;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -109,29 +109,42 @@ impl ReadApi {
 
     /// The bytes at this path.
     pub(crate) async fn get(&mut self, path: &str) -> Result<Vec<u8>, ReadError> {
+        self.send(&Method::GET, path).await
+    }
+
+    /// Whether there is something at this path.
+    pub(crate) async fn has(&mut self, path: &str) -> Result<bool, ReadError> {
+        match self.send(&Method::HEAD, path).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send(&mut self, method: &Method, path: &str) -> Result<Vec<u8>, ReadError> {
         for _ in 1..TRIES {
-            match self.try_get(path).await {
+            match self.try_send(method, path).await {
                 Err(ReadError::Refused { status: StatusCode::TOO_MANY_REQUESTS, .. }) => tokio::time::sleep(PAUSE).await,
                 answer => return answer,
             }
         }
-        self.try_get(path).await
+        self.try_send(method, path).await
     }
 
-    async fn try_get(&mut self, path: &str) -> Result<Vec<u8>, ReadError> {
+    async fn try_send(&mut self, method: &Method, path: &str) -> Result<Vec<u8>, ReadError> {
         // A line that was kept may have broken since; reading twice does no harm.
         if let Some(line) = self.line.take()
-            && let Ok(answer) = self.ask(line, path).await
+            && let Ok(answer) = self.ask(line, method, path).await
         {
             return answer;
         }
         let line = self.reeve.open(&self.pods).await?;
-        self.ask(line, path).await.unwrap_or_else(|why| Err(ReadError::Broken(why)))
+        self.ask(line, method, path).await.unwrap_or_else(|why| Err(ReadError::Broken(why)))
     }
 
     /// The answer, and the line is kept; or why the line broke.
-    async fn ask(&mut self, mut line: Line, path: &str) -> Result<Result<Vec<u8>, ReadError>, String> {
-        let (status, body) = line.get(path).await?;
+    async fn ask(&mut self, mut line: Line, method: &Method, path: &str) -> Result<Result<Vec<u8>, ReadError>, String> {
+        let (status, body) = line.send(method, path).await?;
         self.line = Some(line);
         Ok(if status.is_success() { Ok(body) } else { Err(ReadError::Refused { status, words: said(&body) }) })
     }
@@ -233,9 +246,10 @@ impl Line {
     }
 
     /// One answer, or why the line broke.
-    async fn get(&mut self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
+    async fn send(&mut self, method: &Method, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
         let Line { requests, ended } = self;
-        let request = http::Request::get(format!("/api/v1/{path}")).header(http::header::HOST, "reeve").body(Empty::new());
+        let request = http::Request::builder().method(method).uri(format!("/api/v1/{path}")).header(http::header::HOST, "reeve");
+        let request = request.body(Empty::new());
         let request = request.map_err(|error| format!("{path}: {error}"))?;
         let answer = async {
             requests.ready().await.map_err(|error| error.to_string())?;

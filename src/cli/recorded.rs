@@ -7,15 +7,15 @@ use clap::Args;
 use kube::{Api, Client};
 use reeve_api::PolicySet;
 use reeve_core::Digest;
-use reeve_core::journal::{Event, Row, Seq};
+use reeve_core::journal::{Event, Row};
 use reeve_core::policy::{Instead, Texts};
 
 use crate::cluster::Connection;
 use crate::exit::Failure;
-use crate::journal::{Hypothesis, Replays, read_policy};
+use crate::journal::{Branches, Hypothesis, Replays, read_policy};
+use crate::lineage;
 use crate::output::OutputFormat;
 use crate::read_api::{ReadApi, Reeve};
-use crate::trace::parse;
 
 pub(crate) const EXAMPLES_REPLAY: &str = "\
 Examples:
@@ -75,8 +75,8 @@ impl ReplayRun {
     /// Replays it.
     pub(crate) async fn run(self, connection: &Connection) -> Result<(), Failure> {
         let (client, namespace) = connection.connect().await?;
-        let (rows, texts) = self.recorded.fetch(client, &namespace).await?;
-        let mut replays = Replays::default();
+        let (rows, texts, branches) = self.recorded.fetch(client, &namespace).await?;
+        let mut replays = Replays::of(branches);
         rows.iter().try_for_each(|row| replays.row(&texts, row))?;
         replays.end(self.recorded.output)
     }
@@ -91,8 +91,8 @@ impl WhatIfRun {
             (None, Some(set)) => of_cluster(client.clone(), &namespace, set).await?,
             (None, None) => return Err(Failure::unusable("give --policy or --policy-set")),
         };
-        let (rows, texts) = self.recorded.fetch(client, &namespace).await?;
-        let mut hypothesis = Hypothesis::new(instead);
+        let (rows, texts, branches) = self.recorded.fetch(client, &namespace).await?;
+        let mut hypothesis = Hypothesis::new(instead, branches);
         rows.iter().try_for_each(|row| hypothesis.row(&texts, row))?;
         hypothesis.end(self.recorded.output)
     }
@@ -107,22 +107,14 @@ async fn of_cluster(client: Client, namespace: &str, set: &str) -> Result<Instea
 }
 
 impl Recorded {
-    /// Every row of the run, and the texts that its decisions name.
-    async fn fetch(&self, client: Client, namespace: &str) -> Result<(Vec<Row>, Texts), Failure> {
+    /// Every row of the run, the texts that its decisions name, and what it goes on from if it was forked.
+    async fn fetch(&self, client: Client, namespace: &str) -> Result<(Vec<Row>, Texts, Branches), Failure> {
         let mut api = ReadApi::new(client, &self.reeve);
         let doing = format!("reading the journal of {namespace}/{}", self.run);
-        let mut uid = self.uid.clone();
-        let mut rows: Vec<Row> = Vec::new();
-        loop {
-            let from = rows.last().map_or(Seq(1), |row| row.seq.next()).0;
-            let of = uid.as_deref().map(|uid| format!("&uid={uid}")).unwrap_or_default();
-            let path = format!("namespaces/{namespace}/runs/{}/journal?from={from}{of}", self.run);
-            let text = api.get(&path).await.map_err(|error| Failure::unusable(format!("{doing}: {error}")))?;
-            let more = parse(&text).map_err(|why| Failure::unusable(format!("{doing}: {why}")))?;
-            let Some(last) = more.last() else { break };
-            uid = Some(last.stream.as_str().to_owned());
-            rows.extend(more);
-        }
+        let read = lineage::rows(&mut api, namespace, &self.run, self.uid.as_deref()).await;
+        let rows = read.map_err(|error| Failure::unusable(format!("{doing}: {error}")))?;
+        let branch = lineage::branch(&mut api, namespace, &rows).await?;
+        let branches = rows.first().zip(branch).map(|(first, branch)| (first.stream.clone(), branch)).into_iter().collect();
         let mut texts = Texts::default();
         for digest in named(&rows) {
             // A text that is not there is said where a decision needs it.
@@ -130,7 +122,7 @@ impl Recorded {
                 texts.add(digest, &text);
             }
         }
-        Ok((rows, texts))
+        Ok((rows, texts, branches))
     }
 }
 

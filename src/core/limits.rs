@@ -38,6 +38,8 @@ pub const STREAM_CHUNK_BYTES: usize = 256 * 1024;
 pub const MAX_WORKSPACE_BYTES: u64 = 256 * 1024 * 1024;
 /// An event's body in the journal, bytes; larger bodies belong into the artifact store.
 pub const MAX_EVENT_BODY_BYTES: usize = 256 * 1024;
+/// Ancestors of a run that was forked: each of them is read and folded when the run begins, and after each restart.
+pub const MAX_FORKS_DEEP: u32 = 16;
 /// Steps that a run's status shows.
 pub const STATUS_STEPS: usize = 20;
 /// A call's argument vector and paths together, bytes, that policy judges; more is denied. The kernel takes 128 KiB for one argument, and

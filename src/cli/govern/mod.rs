@@ -101,7 +101,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Who the API server says is asking: the only name under which a vote is let in.
-async fn whoami(client: &Client) -> Result<String, Failure> {
+pub(crate) async fn whoami(client: &Client) -> Result<String, Failure> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let review = review.map_err(refused("asking the API server who you are"))?;

@@ -1,6 +1,7 @@
 //! `reeve journal`: what convinces someone who trusts neither the database nor the operator.
 
 mod anchor;
+mod branches;
 mod key;
 mod migrate;
 mod replay;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::database::DatabaseArgument;
 use crate::exit::Failure;
+pub(crate) use branches::Branches;
 use key::PublicKeyOf;
 use migrate::Migrate;
 use replay::ReplayRuns;

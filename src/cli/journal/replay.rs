@@ -8,6 +8,7 @@ use reeve_core::policy::Texts;
 use reeve_core::run::{Divergence, Replay, Replayed, Stopped};
 use serde::Serialize;
 
+use super::Branches;
 use super::rows::{Named, Runs};
 use crate::exit::Failure;
 use crate::output::{self, OutputFormat, Table};
@@ -19,7 +20,8 @@ Examples:
   reeve journal export | reeve journal replay --all --file - -o json
 
 Nothing is asked, called or written. What a model answered, a tool gave back and people voted is taken as recorded; that the rows are
-those that were written is `reeve journal verify`'s to say.
+those that were written is `reeve journal verify`'s to say. Of a run that was forked, the rows after the fork are replayed; its parent's are
+taken from the same journal, for which an export has to be a file.
 
 Exit codes: 0 the same commands come out; 1 they do not, and the first divergence of each run is shown; 2 it could not be tried.";
 
@@ -55,7 +57,7 @@ enum Going {
 impl ReplayRuns {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let texts = self.runs.texts().await?;
-        let mut replays = Replays::default();
+        let mut replays = Replays::of(self.runs.branches().await?);
         self.runs.each(texts, |texts, row| replays.row(texts, row)).await?;
         replays.end(self.output)
     }
@@ -64,18 +66,24 @@ impl ReplayRuns {
 /// Runs whose rows go by, interleaved or not.
 #[derive(Default)]
 pub(crate) struct Replays {
+    branches: Branches,
     named: Named,
     going: BTreeMap<Stream, Going>,
 }
 
 impl Replays {
+    /// Before any row, with what the forks among the runs go on from.
+    pub(crate) fn of(branches: Branches) -> Replays {
+        Replays { branches, ..Replays::default() }
+    }
+
     /// The next row of its run.
     ///
     /// # Errors
     /// [`Failure::Unusable`] for a row that cannot be read.
     pub(crate) fn row(&mut self, texts: &Texts, row: &Row) -> Result<(), Failure> {
         self.named.see(row);
-        take(&mut self.going, texts, row)
+        take(&mut self.going, &mut self.branches, texts, row)
     }
 
     /// Says what came out.
@@ -106,8 +114,9 @@ fn say(answers: &[Answer], format: OutputFormat) -> Result<(), Failure> {
     }
 }
 
-fn take(going: &mut BTreeMap<Stream, Going>, texts: &Texts, row: &Row) -> Result<(), Failure> {
-    let run = going.entry(row.stream.clone()).or_insert_with(|| Going::On(Box::new(Replay::new(row.stream.as_str()))));
+fn take(going: &mut BTreeMap<Stream, Going>, branches: &mut Branches, texts: &Texts, row: &Row) -> Result<(), Failure> {
+    let begin = || Going::On(Box::new(Replay::with(row.stream.as_str(), branches.remove(&row.stream))));
+    let run = going.entry(row.stream.clone()).or_insert_with(begin);
     let Going::On(replay) = run else { return Ok(()) };
     match replay.row(texts, row) {
         Ok(()) => Ok(()),

@@ -10,6 +10,7 @@ use reeve_core::policy::Texts;
 use reeve_store::{Artifacts, Journal};
 use tokio::io::AsyncBufReadExt as _;
 
+use super::branches::{self, Branches};
 use super::show::{Chosen, PAGE_ROWS};
 use super::{Source, lines, of_store};
 use crate::exit::Failure;
@@ -98,6 +99,22 @@ impl Runs {
         }))
     }
 
+    /// What the forks among them go on from.
+    ///
+    /// # Errors
+    /// [`Failure::No`] where a parent's rows are not what its fork names.
+    pub(super) async fn branches(&self) -> Result<Branches, Failure> {
+        match &self.source.file {
+            // It can be read once only: a fork's first row then says that its parent's rows were not read.
+            Some(file) if file.as_os_str() == "-" => Ok(Branches::new()),
+            Some(file) => branches::of_export(file).await,
+            None => {
+                let journal = self.source.database.open().await?;
+                branches::of_database(&journal, &self.streams(&journal).await?).await
+            }
+        }
+    }
+
     async fn streams(&self, journal: &Journal) -> Result<Vec<Stream>, Failure> {
         let Some(run) = &self.run else {
             return Ok(journal.streams().await.map_err(of_store)?.into_iter().map(|brief| brief.stream).collect());
@@ -169,7 +186,7 @@ fn activated(row: &Row) -> Result<Option<PolicyActivated>, Failure> {
     Ok(if let Event::PolicyActivated(activated) = event { Some(activated) } else { None })
 }
 
-async fn each_line(file: &PathBuf, mut take: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(), Failure> {
+pub(super) async fn each_line(file: &PathBuf, mut take: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut reader = lines(file).await?.lines();
     let mut number = 0;
     while let Some(line) = reader.next_line().await.map_err(Failure::reading(file.display()))? {

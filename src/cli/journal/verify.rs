@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use reeve_core::journal::sign::PublicKey;
-use reeve_core::journal::{Expected, Signed, Stream, Verified, Verifier};
-use reeve_store::{VerifyError, verify_export_against};
+use reeve_core::journal::{Expected, ForkLink, ForkLinks, Signed, Stream, Verified, Verifier};
+use reeve_store::{VerifyError, verify_export_against, verify_links};
 use serde::Serialize;
 
 use super::anchor::Saved;
@@ -73,6 +73,8 @@ struct Answer {
     anchors_met: u64,
     /// Roots of other logs: of journals that were there before this one, or of other operators.
     roots_of_others: u64,
+    /// Runs that go on from a row of another, and whether it is there.
+    forks: ForkLinks,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed: Option<Signed>,
     /// Whether a key that the caller trusts was given, and signs it.
@@ -99,7 +101,13 @@ impl Verify {
         let keys = self.public_keys.iter().map(|file| public_key(file)).collect::<Result<Vec<_>, _>>()?;
         let verifier = Verifier::expecting(Expected { heads: saved.heads, roots, keys, run: self.run.clone() });
         let checked = match &self.source.file {
-            Some(file) => verify_export_against(lines(file).await?, verifier).await,
+            Some(file) => match verify_export_against(lines(file).await?, verifier).await {
+                // What came through a pipe is gone: what of it was not compared is said.
+                Ok(verified) if !verified.links.far.is_empty() && file.as_os_str() != "-" => {
+                    verify_links(lines(file).await?, verified).await
+                }
+                checked => checked,
+            },
             None => self.source.database.open().await?.verify_against(verifier).await,
         };
         match checked {
@@ -125,6 +133,7 @@ impl Verify {
                     head: Some(verified.hash.to_string()),
                     anchors_met: verified.met,
                     roots_of_others: verified.of_others,
+                    forks: verified.links,
                     signed: verified.signed,
                     signed_by_trusted_key: !self.public_keys.is_empty(),
                     error: None,
@@ -159,6 +168,19 @@ impl Verify {
                 output::line(&format!("run {}: {}, head {}", stream.as_str(), output::count(head.seq.0, "row"), head.hash))?;
             }
         }
+        let ForkLinks { met, far, absent } = &verified.links;
+        if *met > 0 {
+            output::line(&format!(
+                "forks: {} from the very row that the parent has",
+                if *met == 1 { "1 goes on".to_owned() } else { format!("{met} go on") }
+            ))?;
+        }
+        for link in absent {
+            output::line(&unlinked(link, "is not in what was read"))?;
+        }
+        for link in far {
+            output::line(&unlinked(link, "was read too long before to be remembered: give a file, which is read twice"))?;
+        }
         if verified.of_others > 0 {
             let roots = output::count(verified.of_others, "root");
             output::line(&format!("note: {roots} of other journals, before this one or of other operators, cannot be compared with it"))?;
@@ -175,6 +197,16 @@ impl Verify {
         }
         Err(Failure::no(format!("not verified: {error}")))
     }
+}
+
+fn unlinked(link: &ForkLink, why: &str) -> String {
+    let ForkLink { fork, parent, seq, .. } = link;
+    format!(
+        "note: run {} goes on from row {} of run {}, which {why}: whether it is that row is not known",
+        fork.as_str(),
+        seq.0,
+        parent.as_str()
+    )
 }
 
 fn public_key(file: &Path) -> Result<PublicKey, Failure> {

@@ -10,6 +10,7 @@ use reeve_core::policy::{Instead, Texts};
 use reeve_core::run::{Changed, Opinion, Totals, WhatIf};
 use serde::Serialize;
 
+use super::Branches;
 use super::rows::{Named, Runs};
 use crate::exit::Failure;
 use crate::output::{self, OutputFormat, Table};
@@ -68,7 +69,7 @@ struct Answer {
 
 impl JudgeAgain {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let mut hypothesis = Hypothesis::new(read(&self.policy, self.stands_for.as_deref())?);
+        let mut hypothesis = Hypothesis::new(read(&self.policy, self.stands_for.as_deref())?, self.runs.branches().await?);
         let texts = self.runs.texts().await?;
         self.runs.each(texts, |texts, row| hypothesis.row(texts, row)).await?;
         hypothesis.end(self.output)
@@ -78,14 +79,15 @@ impl JudgeAgain {
 /// Another policy, and the runs that go by.
 pub(crate) struct Hypothesis {
     instead: Instead,
+    branches: Branches,
     named: Named,
     going: BTreeMap<Stream, WhatIf>,
 }
 
 impl Hypothesis {
-    /// This set in its place.
-    pub(crate) fn new(instead: Instead) -> Hypothesis {
-        Hypothesis { instead, named: Named::default(), going: BTreeMap::new() }
+    /// This set in its place; with what the forks among the runs go on from.
+    pub(crate) fn new(instead: Instead, branches: Branches) -> Hypothesis {
+        Hypothesis { instead, branches, named: Named::default(), going: BTreeMap::new() }
     }
 
     /// The next row of its run.
@@ -94,7 +96,8 @@ impl Hypothesis {
     /// [`Failure::Unusable`] for a row that cannot be read, or cannot follow.
     pub(crate) fn row(&mut self, texts: &Texts, row: &Row) -> Result<(), Failure> {
         self.named.see(row);
-        let run = self.going.entry(row.stream.clone()).or_insert_with(|| WhatIf::new(row.stream.as_str()));
+        let begin = || WhatIf::with(row.stream.as_str(), self.branches.remove(&row.stream));
+        let run = self.going.entry(row.stream.clone()).or_insert_with(begin);
         run.row(texts, &self.instead, row).map_err(|error| Failure::unusable(format!("run {}: {error}", row.stream.as_str())))
     }
 

@@ -9,6 +9,7 @@ use crate::artifact::GetArtifact;
 use crate::cluster::Connection;
 use crate::completion::Completion;
 use crate::exit;
+use crate::fork::{EXAMPLES as EXAMPLES_FORK, Fork};
 use crate::govern::{Approvals, Ballot, Budget, Doctor, EXAMPLES_APPROVE, EXAMPLES_DENY, Kill, Release};
 use crate::recorded::{EXAMPLES_REPLAY, EXAMPLES_WHAT_IF, ReplayRun, WhatIfRun};
 use crate::trace::Trace;
@@ -52,6 +53,9 @@ enum Command {
     /// Judges a run's tool calls again, under another PolicySet: what would change
     #[command(after_help = EXAMPLES_WHAT_IF)]
     WhatIf(WhatIfRun),
+    /// Begins another run that goes on from a row of a run's journal
+    #[command(after_help = EXAMPLES_FORK)]
+    Fork(Fork),
     /// Fetches what a Goal left, and verifies its digest
     Artifact(GetArtifact),
     /// Prints the completion script of a shell
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Trace(trace) => exit::block_on(trace.run(&connection)),
         Command::Replay(replay) => exit::block_on(replay.run(&connection)),
         Command::WhatIf(what_if) => exit::block_on(what_if.run(&connection)),
+        Command::Fork(fork) => exit::block_on(fork.run(&connection)),
         Command::Artifact(artifact) => exit::block_on(artifact.run(&connection)),
         Command::Completion(completion) => completion.run(KubectlReeve::command(), "kubectl-reeve"),
     })

@@ -24,7 +24,9 @@ fn say(event: &Event) -> String {
             let asked = if started.requested_by.is_empty() { "an unknown person" } else { started.requested_by.as_str() };
             let role = spec.role.as_str();
             let what = if spec.objective.is_empty() { format!("{} commands", spec.commands.len()) } else { spec.objective.clone() };
-            format!("{}/{} as {role} for {asked}: {what}", started.namespace, started.name)
+            let from = started.forked_from.as_ref();
+            let from = from.map_or_else(String::new, |from| format!(", from row {} of {} ({})", from.seq.0, from.name, from.uid));
+            format!("{}/{} as {role} for {asked}{from}: {what}", started.namespace, started.name)
         }
         Event::SandboxRequested(asked) => format!("Job {} with image {}", asked.job, asked.image),
         Event::SandboxReady(ready) => format!("Pod {} answers", ready.pod),

@@ -433,6 +433,7 @@ fn blank(role: Role, goal: &GoalSpec, task: Option<String>) -> AgentRunSpec {
         budget_ref: goal.budget_ref.clone(),
         approval: goal.approval.clone(),
         merge: None,
+        fork_of: None,
         answers: None,
     }
 }

@@ -1,9 +1,11 @@
 //! Bodies of the events of a run's loop.
 
 use jiff::Timestamp;
+use reeve_api::ForkOf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Seq;
 use super::gates::{ApprovalTerms, Proposal};
 use crate::Digest;
 use crate::budget::Price;
@@ -22,6 +24,37 @@ pub struct RunStarted {
     pub requested_by: String,
     /// The spec as it was then.
     pub spec: SpecSnapshot,
+    /// Where it goes on from, if it was forked: the rows before are another run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<ForkedFrom>,
+}
+
+/// A place in another run, whose rows up to there are the beginning of this one. They are named and not copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForkedFrom {
+    /// Name of the parent, an AgentRun of the same namespace.
+    pub name: String,
+    /// Its UID, which names its stream.
+    pub uid: String,
+    /// The last of its rows that belongs to this run too.
+    pub seq: Seq,
+    /// Hash of that row.
+    pub hash: Digest,
+    /// The row of the parent in which its workspace was kept last: a `checkpoint`, or its `workspace.loaded`. Nothing changed it since.
+    pub kept_at: Seq,
+    /// Commit of `reeve/base` then.
+    pub base_commit: String,
+    /// Commit of `main` then: what the new workspace must be.
+    pub head_commit: String,
+}
+
+impl ForkedFrom {
+    /// As the spec of the run names it.
+    pub fn as_spec(&self) -> ForkOf {
+        let seq = i64::try_from(self.seq.0).unwrap_or(i64::MAX);
+        ForkOf { name: self.name.clone(), uid: self.uid.clone(), seq, hash: self.hash.to_string() }
+    }
 }
 
 /// What a run takes from its spec, its profile and its goal, fixed at its start.
@@ -66,6 +99,9 @@ pub struct SpecSnapshot {
     pub sandbox: SandboxShape,
     /// Bounds.
     pub limits: RunLimits,
+    /// Whether the workspace is kept after every commit, so that the run can be forked there. The first release kept it at the end only.
+    #[serde(default)]
+    pub keeps_commits: bool,
 }
 
 /// The sandbox that a run is to have.

@@ -12,9 +12,9 @@ mod verify;
 
 pub use anchored::{Anchored, AnchoredHead, AnchoredTree, KeyIntroduced, KeyRotated, PostedRoot, SignedLog};
 pub use bodies::{
-    AcceptanceCommand, CheckpointTaken, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, PlannedTask, PolicyActivated,
-    Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot, ToolAsked, ToolEnded, Verdict,
-    WorkspaceLoaded,
+    AcceptanceCommand, CheckpointTaken, ForkedFrom, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, PlannedTask,
+    PolicyActivated, Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot, ToolAsked,
+    ToolEnded, Verdict, WorkspaceLoaded,
 };
 pub use canonical::is_canonical;
 pub use chain::{Head, Row, RowDraft};
@@ -23,7 +23,7 @@ pub use gates::{
     AdmissionPolicy, ApprovalAsked, ApprovalConsumed, ApprovalCreated, ApprovalSettled, ApprovalTerms, ApprovalVote, BudgetLimited,
     BudgetReserved, BudgetSettled, Cause, KillSeen, Proposal, Resumption, Suspension,
 };
-pub use verify::{ChainError, Expected, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
+pub use verify::{ChainError, Expected, ForkLink, ForkLinks, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
 
 use serde::{Deserialize, Serialize};
 

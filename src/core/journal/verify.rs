@@ -3,6 +3,7 @@
 //! What each part finds, and against whom:
 //! - the chain: an edit, a removal or a swap by somebody who did not write every later row anew;
 //! - signatures in the operator's stream: a rewrite of anything before the last of them, by whoever holds the database but no key;
+//! - what forks name: a parent that was written anew by somebody who did not write its forks anew;
 //! - heads and roots saved outside: a tail that was cut, a journal exchanged as a whole, and, if they were saved where its holder cannot
 //!   reach, a rewrite by the holder of the key itself.
 
@@ -19,8 +20,10 @@ use crate::Digest;
 use crate::limits::SIGNED_WITHIN_ROWS;
 
 mod error;
+mod links;
 
 pub use error::ChainError;
+pub use links::{ForkLink, ForkLinks};
 
 /// What somebody outside has kept of a journal, and expects of it.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +91,8 @@ pub struct Verified {
     pub met: u64,
     /// Roots saved outside that are of other logs: journals that were there before this one, or belong to other operators.
     pub of_others: u64,
+    /// How forks and their parents fit.
+    pub links: ForkLinks,
     /// What is signed; None where no key was introduced.
     pub signed: Option<Signed>,
 }
@@ -151,6 +156,7 @@ pub struct Verifier {
     keys: Vec<PublicKey>,
     run: Option<String>,
     chosen: Vec<Stream>,
+    links: ForkLinks,
 }
 
 impl Verifier {
@@ -182,6 +188,7 @@ impl Verifier {
             keys,
             run,
             chosen: Vec::new(),
+            links: ForkLinks::default(),
         };
         for head in heads {
             verifier.heads.entry(head.stream.clone()).or_default().push(head);
@@ -207,6 +214,7 @@ impl Verifier {
         let event = row.event()?;
         self.meet_head(row)?;
         self.attest(row, &event)?;
+        self.link_fork(row, &event)?;
         self.choose(row, &event);
         self.rows = expected;
         self.prev = row.hash;
@@ -414,7 +422,7 @@ impl Verifier {
         });
         let heads = self.tips.into_iter().map(|(stream, tip)| (stream, tip.head)).collect();
         let (rows, hash, met, of_others) = (self.rows, self.prev, self.met_count, self.of_others);
-        Ok(Verified { rows, hash, heads, chosen: self.chosen, met, of_others, signed })
+        Ok(Verified { rows, hash, heads, chosen: self.chosen, met, of_others, links: self.links, signed })
     }
 
     /// If roots were saved, some must be this journal's.

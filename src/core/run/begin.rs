@@ -8,6 +8,8 @@ use crate::journal::{AcceptanceCommand, ApprovalTerms, PackedWorkspace, Proposal
 use crate::limits::{self, DEFAULT_APPROVAL_SECONDS, MAX_PRICE_AGE_DAYS};
 use crate::tool::{Role, ToolName, catalog, wire};
 
+use super::Branch;
+
 /// Instructions for a planner whose profile has none.
 pub const PLANNER_PROMPT: &str = "You plan software work. Look at the workspace with the tools you have, then call `finish` with a short summary and the tasks: \
 as few as the objective needs, each small enough for one agent, in the order in which they are to be done. You change nothing yourself.";
@@ -138,7 +140,23 @@ pub fn snapshot(
         workspace,
         sandbox: sandbox(&profile.spec.sandbox),
         limits: bounds(spec),
+        keeps_commits: role == Role::Coder,
     })
+}
+
+/// What a fork has from its parent in place of its spec: the objective, with which the conversation opens, and the task.
+///
+/// # Errors
+/// [`NotReady`] when it has another role: with other tools, the conversation would not be its own.
+pub fn go_on(spec: &mut SpecSnapshot, branch: &Branch) -> Result<(), NotReady> {
+    let Some(parent) = branch.parent().filter(|parent| parent.spec.role == spec.role) else {
+        let role = branch.parent().map_or("", |parent| parent.spec.role.as_str());
+        let message = format!("spec.role is {}, but spec.forkOf names a run of role {role}: create another run.", spec.role.as_str());
+        return Err(NotReady::new("ForkInvalid", message));
+    };
+    spec.objective.clone_from(&parent.spec.objective);
+    spec.task.clone_from(&parent.spec.task);
+    Ok(())
 }
 
 /// What a model costs.

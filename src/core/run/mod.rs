@@ -13,6 +13,7 @@
 mod asking;
 mod begin;
 mod conversation;
+mod fork;
 mod gates;
 mod judged;
 mod next;
@@ -28,8 +29,9 @@ mod what_if;
 mod words;
 
 pub use asking::{CannotAsk, approval_asked};
-pub use begin::{CODER_PROMPT, NotReady, PLANNER_PROMPT, profile_digest, role, snapshot, tool};
+pub use begin::{CODER_PROMPT, NotReady, PLANNER_PROMPT, go_on, profile_digest, role, snapshot, tool};
 pub use conversation::{control, request};
+pub use fork::{Branch, ForkPoint, Inherited, NoFork, Trunk, Withered};
 pub use gates::Gates;
 pub use next::{Ending, Step, asked, ended, next};
 pub use project::{checkpoint, project, usage};

@@ -185,6 +185,9 @@ pub fn next(state: &RunState, now: Timestamp) -> Step {
             return Step::LoadWorkspace;
         }
     }
+    if state.to_keep {
+        return Step::Checkpoint;
+    }
     if let Some(call) = state.pending.front() {
         return on_call(state, spec, call);
     }

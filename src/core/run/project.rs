@@ -46,15 +46,16 @@ pub fn project(
     }
 }
 
-/// What a run used, for its status and its Goal's.
+/// What a run used, for its status and its Goal's. What its parent used, if it was forked, is not in it.
 pub fn usage(state: &RunState) -> UsageStatus {
+    let before = &state.inherited;
     UsageStatus {
-        model_answers: i64::from(state.answers),
+        model_answers: i64::from(state.answers.saturating_sub(before.answers)),
         input_tokens: long(state.usage.input_tokens),
         output_tokens: long(state.usage.output_tokens),
-        tool_calls: i64::from(state.tool_calls),
-        denied_calls: i64::from(state.denied),
-        output_bytes: long(state.output_bytes),
+        tool_calls: i64::from(state.tool_calls.saturating_sub(before.tool_calls)),
+        denied_calls: i64::from(state.denied.saturating_sub(before.denied)),
+        output_bytes: long(state.output_bytes.saturating_sub(before.output_bytes)),
         cost_usd: budget::usd(state.cost_micro_usd),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
+use super::fork::{Branch, Inherited};
 use super::gates::Gates;
 use super::words::{advice_on, answer_bytes, brief, fingerprint, tail};
 use crate::Digest;
@@ -85,6 +86,10 @@ pub struct FoldError {
 pub struct RunState {
     /// UID of the AgentRun.
     pub uid: String,
+    /// What it goes on from, until its first row says so: of a run that was forked.
+    pub(super) branch: Option<Box<Branch>>,
+    /// What of its counters is its parent's.
+    pub inherited: Inherited,
     /// Body of its first row.
     pub started: Option<RunStarted>,
     /// Time of its first row.
@@ -113,6 +118,8 @@ pub struct RunState {
     pub pending: VecDeque<PendingCall>,
     /// Whether the current step still has to be weighed.
     pub to_reflect: bool,
+    /// Whether a commit was made that is not kept yet.
+    pub to_keep: bool,
     /// Last checkpoint.
     pub checkpoint: Option<CheckpointTaken>,
     /// Whether the checkpoint belongs to the `finish` in hand.
@@ -161,6 +168,8 @@ impl RunState {
     pub fn new(uid: &str) -> RunState {
         RunState {
             uid: uid.to_owned(),
+            branch: None,
+            inherited: Inherited::default(),
             started: None,
             started_at: None,
             sandbox: Sandbox::None,
@@ -175,6 +184,7 @@ impl RunState {
             cost_micro_usd: 0,
             pending: VecDeque::new(),
             to_reflect: false,
+            to_keep: false,
             checkpoint: None,
             checkpoint_fresh: false,
             finished: None,
@@ -230,11 +240,20 @@ impl RunState {
             return refuse("run.started comes first, and once");
         }
         match event {
-            Event::RunStarted(started) => self.on_started(started, at),
+            Event::RunStarted(started) => {
+                if let Err(why) = self.on_started(started, at) {
+                    return refuse(why);
+                }
+            }
             Event::SandboxRequested(_) => self.sandbox = Sandbox::Requested,
             Event::SandboxReady(ready) => self.sandbox = Sandbox::Ready(ready.clone()),
             Event::WorkspaceRequested { .. } => {}
-            Event::WorkspaceLoaded(loaded) => self.workspace = Some(loaded.clone()),
+            Event::WorkspaceLoaded(loaded) => {
+                if !self.is_what_was_forked(loaded) {
+                    return refuse("the workspace is not the one that was forked");
+                }
+                self.workspace = Some(loaded.clone());
+            }
             Event::ModelRequest(asked) => {
                 if self.route != asked.route {
                     self.gates.uncertain_in_a_row = 0;
@@ -291,8 +310,10 @@ impl RunState {
             Event::CheckpointRequested { .. } => self.in_flight = Some(InFlight::Checkpoint),
             Event::Checkpoint(taken) => {
                 self.in_flight = None;
+                self.to_keep = false;
                 self.checkpoint = Some((**taken).clone());
-                self.checkpoint_fresh = true;
+                // Only a `finish` takes one while its call is in hand.
+                self.checkpoint_fresh = self.call_in_flight().is_some();
             }
             Event::BudgetReserved(_) | Event::BudgetSettled(_) | Event::RunSuspended(_) | Event::RunResumed(_) => {
                 if let Err(why) = self.gates.apply(event) {
@@ -330,7 +351,8 @@ impl RunState {
         self.gates.pause_ms(now) / 1000
     }
 
-    fn on_started(&mut self, started: &RunStarted, at: Timestamp) {
+    fn on_started(&mut self, started: &RunStarted, at: Timestamp) -> Result<(), &'static str> {
+        self.grow(started)?;
         self.started = Some(started.clone());
         self.started_at = Some(at);
         match started.spec.role {
@@ -338,6 +360,7 @@ impl RunState {
             Role::Merge => self.merge(),
             Role::Planner | Role::Coder => {}
         }
+        Ok(())
     }
 
     pub(super) fn begin_step(&mut self) {
@@ -389,6 +412,8 @@ impl RunState {
         let PendingCall { call, stage, .. } = done;
         self.output_bytes = self.output_bytes.saturating_add(ended.content.len() as u64);
         self.checkpoint_fresh = false;
+        let committed = matches!(&ended.observation, Observation::Ran { commit: Some(_), .. });
+        self.to_keep |= committed && self.started.as_ref().is_some_and(|started| started.spec.keeps_commits);
         let word = self.count(&ended.observation, ToolName::parse(&call.name));
         self.messages.push(Message::Tool {
             call_id: ended.call_id.clone(),

@@ -4,7 +4,7 @@
 //! stands for itself: what a run would have done after another decision, no journal knows.
 
 use super::judged::{MASKED, facts};
-use super::{RunState, Stopped, Unjudged};
+use super::{Branch, RunState, Stopped, Unjudged};
 use crate::journal::{Event, Judgement, Row, Verdict};
 use crate::policy::{Instead, Texts, judge_again};
 
@@ -73,7 +73,12 @@ pub struct WhatIf {
 impl WhatIf {
     /// A run of this UID, before its first row.
     pub fn new(uid: &str) -> WhatIf {
-        WhatIf { state: RunState::new(uid), keys: 0, totals: Totals::default() }
+        WhatIf::with(uid, None)
+    }
+
+    /// A run of this UID, before its first row, and what it goes on from if it was forked: its parent's decisions are its parent's.
+    pub fn with(uid: &str, branch: Option<Branch>) -> WhatIf {
+        WhatIf { state: RunState::with(uid, branch), keys: 0, totals: Totals::default() }
     }
 
     /// Takes in the next row of the run.

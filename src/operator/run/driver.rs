@@ -9,12 +9,12 @@ use reeve_api::AgentRun;
 use reeve_core::budget::Amounts;
 use reeve_core::journal::{Actor, Event, Observation, RunStarted, ToolEnded};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
-use reeve_core::run::{self, EndReason, Ending, NotReady, Sandbox, Step};
+use reeve_core::run::{self, Branch, EndReason, Ending, NotReady, Sandbox, Step};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::sandbox::Attached;
 use super::status::Publisher;
-use super::{RunLog, crash, workspace};
+use super::{RunLog, crash, fork, workspace};
 use crate::context::Context;
 use crate::error::Error;
 use crate::sandbox::job_name;
@@ -252,17 +252,19 @@ impl Driver {
             return Ok(());
         }
         match self.snapshot(&object).await {
-            Ok(started) => match self.log.stage(&Actor::Person(started.requested_by.clone()), Event::RunStarted(Box::new(started))) {
-                Err(Error::TooLarge { bytes, .. }) => {
-                    let message =
-                        format!("spec and profile come to {bytes} bytes, the most is {MAX_EVENT_BODY_BYTES}: create a smaller run.");
-                    self.publisher.waiting(&NotReady::new("SpecTooLarge", message));
-                    self.place = None;
-                    let _ = self.object.changed().await;
-                    Ok(())
+            Ok((started, branch)) => {
+                match self.log.begin(branch).stage(&Actor::Person(started.requested_by.clone()), Event::RunStarted(Box::new(started))) {
+                    Err(Error::TooLarge { bytes, .. }) => {
+                        let message =
+                            format!("spec and profile come to {bytes} bytes, the most is {MAX_EVENT_BODY_BYTES}: create a smaller run.");
+                        self.publisher.waiting(&NotReady::new("SpecTooLarge", message));
+                        self.place = None;
+                        let _ = self.object.changed().await;
+                        Ok(())
+                    }
+                    staged => staged,
                 }
-                staged => staged,
-            },
+            }
             Err(why) => {
                 self.publisher.waiting(&why);
                 self.place = None;
@@ -278,7 +280,7 @@ impl Driver {
         }
     }
 
-    async fn snapshot(&self, run: &AgentRun) -> Result<RunStarted, NotReady> {
+    async fn snapshot(&self, run: &AgentRun) -> Result<(RunStarted, Option<Branch>), NotReady> {
         let namespace = run.namespace().unwrap_or_default();
         let client = self.context.client.clone();
         let requested_by = run.spec.requested_by.clone().filter(|name| !name.is_empty()).ok_or_else(|| {
@@ -315,11 +317,22 @@ impl Driver {
                 providers.insert(name.clone(), found);
             }
         }
-        let packed = workspace::pack(&self.context, &namespace, run.spec.workspace.as_ref()).await?;
+        let branch = match &run.spec.fork_of {
+            Some(of) => Some(fork::branch_of(&self.context, &namespace, of).await?),
+            None => None,
+        };
+        let packed = match &branch {
+            Some(branch) => branch.workspace.clone(),
+            None => workspace::pack(&self.context, &namespace, run.spec.workspace.as_ref()).await?,
+        };
         let budget = self.budget_of(run).await?;
         let today = self.context.now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        let spec = run::snapshot(run, &profile, |name| providers.get(name).cloned(), budget, packed, today)?;
-        Ok(RunStarted { namespace, name: run.name_any(), requested_by, spec })
+        let mut spec = run::snapshot(run, &profile, |name| providers.get(name).cloned(), budget, packed, today)?;
+        if let Some(branch) = &branch {
+            run::go_on(&mut spec, branch)?;
+        }
+        let forked_from = branch.as_ref().map(|branch| branch.from.clone());
+        Ok((RunStarted { namespace, name: run.name_any(), requested_by, spec, forked_from }, branch))
     }
 
     /// The account that a run spends from: of the budget that it names, or of its namespace's `default`, if there is one.

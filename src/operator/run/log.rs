@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reeve_core::journal::{Actor, BudgetReserved, BudgetSettled, Event, Head, RowDraft, Seq, Stream};
+use reeve_core::journal::{Actor, BudgetReserved, BudgetSettled, Event, ForkedFrom, Head, Row, RowDraft, Seq, Stream};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
-use reeve_core::run::{RunState, Sandbox};
-use reeve_store::StoreError;
+use reeve_core::run::{Branch, RunState, Sandbox};
+use reeve_store::{ForkError, ForkPlace, StoreError};
 
 use super::crash;
 use crate::context::Context;
@@ -20,6 +20,27 @@ const PAGE: u32 = 500;
 
 /// Kind of the row that the store may refuse.
 const RESERVED: &str = "budget.reserved";
+
+/// Where the run was forked from that begins with this row, if it was.
+fn forked_from(first: &Row) -> Result<Option<ForkedFrom>, Error> {
+    let event = first.event().map_err(|error| Error::bug(error.to_string()))?;
+    Ok(if let Event::RunStarted(started) = event { started.forked_from } else { None })
+}
+
+/// The rows that a run goes on from were read when it began. If they are others by now, somebody wrote to the database.
+fn damaged(error: ForkError) -> Error {
+    match error {
+        ForkError::Store(error) => error.into(),
+        ForkError::NoRun { .. }
+        | ForkError::NoRow { .. }
+        | ForkError::Other { .. }
+        | ForkError::Withered(_)
+        | ForkError::Chain(_)
+        | ForkError::NoFork { .. } => {
+            StoreError::Damaged { why: format!("what the run was forked from is not what it was: {error}") }.into()
+        }
+    }
+}
 
 /// A run's stream of the journal, folded.
 pub(crate) struct RunLog {
@@ -42,6 +63,10 @@ impl RunLog {
             let rows = log.context.journal.read(&log.stream, from, PAGE).await?;
             let Some(last) = rows.last() else { return Ok(log) };
             let head = last.head();
+            if let Some(from) = rows.first().filter(|row| row.seq == Seq(1)).map(forked_from).transpose()?.flatten() {
+                let branch = log.context.journal.branch(&ForkPlace::from(&from)).await.map_err(damaged)?;
+                log.begin(Some(branch));
+            }
             for row in &rows {
                 let at: Timestamp = row.time.parse().map_err(|error| Error::bug(format!("row {} has no time: {error}", row.gseq)))?;
                 let event = row.event().map_err(|error| Error::bug(error.to_string()))?;
@@ -71,6 +96,12 @@ impl RunLog {
         }
         log.stage(&Actor::Operator, Event::BudgetSettled(BudgetSettled { account, key, used: amounts, in_full: true }))?;
         log.commit().await
+    }
+
+    /// Before the first row: what the run goes on from, if it was forked.
+    pub(crate) fn begin(&mut self, branch: Option<Branch>) -> &mut RunLog {
+        self.state = RunState::with(&self.state.uid, branch);
+        self
     }
 
     /// What the rows add up to, staged ones included.

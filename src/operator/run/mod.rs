@@ -5,6 +5,7 @@ mod budget;
 mod crash;
 mod driver;
 mod effects;
+mod fork;
 mod log;
 mod pause;
 mod registry;

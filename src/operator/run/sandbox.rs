@@ -175,6 +175,10 @@ impl Driver {
         match imported {
             Answer::Got(wire::Imported { digest, base_commit: Some(base_commit), head_commit: Some(head_commit), files, received: _ }) => {
                 let loaded = WorkspaceLoaded { digest, base_commit, head_commit, files };
+                if !self.log.state().is_what_was_forked(&loaded) {
+                    let why = format!("the workspace came out as commit {}, which is not the one that was forked", loaded.head_commit);
+                    return self.lost(EndReason::WorkspaceInvalid, why).await;
+                }
                 self.log.stage(&Actor::Sandbox, Event::WorkspaceLoaded(loaded))
             }
             Answer::Got(_) => Err(Error::bug("a workspace was loaded without a commit")),

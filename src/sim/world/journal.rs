@@ -99,6 +99,9 @@ fn brief(event: &Event) -> String {
         }
         Event::RunSuspended(suspension) => format!(" {:?}", suspension.cause),
         Event::RunResumed(resumption) => format!(" {:?}", resumption.cause),
+        Event::RunStarted(started) => {
+            started.forked_from.as_ref().map_or_else(String::new, |from| format!(" from row {} of {}", from.seq.0, from.uid))
+        }
         Event::RunFinished(finished) => format!(" {}", finished.reason.as_str()),
         Event::ApprovalSettled(settled) => format!(" {}", settled.phase.as_str()),
         Event::ApprovalVote(vote) => format!(" {} {:?}", vote.user, vote.verdict),

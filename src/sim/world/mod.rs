@@ -18,6 +18,7 @@
 mod admission;
 mod chance;
 mod faults;
+mod fork;
 mod journal;
 mod kubelet;
 mod network;

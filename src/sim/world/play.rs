@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
+use reeve_core::journal::Row;
 use serde_json::{Value, json};
 
 use super::faults::{ApiFault, Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
+use super::fork;
 use super::oracle::rows_of;
 use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
@@ -121,6 +123,10 @@ impl Play {
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "answers" }, "data": { "transcript.yaml": transcript },
             })),
             Verb::Apply(objects) => objects.iter().try_for_each(|object| self.apply(object)),
+            Verb::Fork(fork) => {
+                let rows = self.rows()?;
+                self.apply(&fork::object(fork, &rows)?)
+            }
             Verb::Until { wanted, within_ms } => {
                 let wanted = wanted.clone();
                 self.wait(*within_ms, |sim| shows(sim, &wanted).is_ok())?;
@@ -147,6 +153,12 @@ impl Play {
             Verb::Watch(number, fault) => self.plan(|plan, counts| plan.events.push((counts.events + number, *fault))),
             Verb::Request(number, fault) => self.plan(|plan, counts| plan.requests.push((counts.requests + number, *fault))),
         }
+    }
+
+    /// What the journal has, while nobody writes: everything waits for what is done here.
+    fn rows(&self) -> Result<Vec<Row>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+        runtime.block_on(rows_of(&self.shared.journal.open()))
     }
 
     fn plan(&self, change: impl FnOnce(&mut Plan, &Counts)) -> Result<(), String> {
@@ -260,10 +272,9 @@ impl Play {
     }
 
     fn end(self, counts: Counts, mut wrong: Vec<String>) -> Result<Outcome, String> {
+        let rows = self.rows();
         let Play { shared, life, .. } = self;
         drop(life);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
-        let rows = runtime.block_on(rows_of(&shared.journal.open()));
         let mut sim = shared.lock();
         match rows {
             Ok(rows) => wrong.extend(sim.verdict(&rows)),

@@ -7,6 +7,7 @@
 //!   coder:
 //!   - toolCalls: [{name: finish, arguments: {summary: Done.}}]
 //! run r1                                # a coder's AgentRun; what is indented goes into its spec
+//! fork r1 as r2 after checkpoint 1      # goes on from the first row of that kind in the journal of the newest run r1
 //! goal g1                               # a Goal, likewise
 //! apply                                 # objects, as `kubectl apply -f -` takes them
 //!   apiVersion: reeve.dev/v1alpha1
@@ -51,6 +52,7 @@ pub(crate) struct Step {
 pub(crate) enum Verb {
     Model(String),
     Apply(Vec<Value>),
+    Fork(Fork),
     Until { wanted: Wanted, within_ms: u64 },
     Expect(Expected),
     Tick(u64),
@@ -63,6 +65,18 @@ pub(crate) enum Verb {
     Lag(u64),
     Watch(u64, WatchFault),
     Request(u64, ApiFault),
+}
+
+/// A run that goes on from a row of another: which one is known when it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fork {
+    /// Name of the parent, in the namespace of every scenario.
+    pub(crate) parent: String,
+    pub(crate) child: Named,
+    /// Kind of the row.
+    pub(crate) kind: String,
+    /// The how manieth of that kind, from 1.
+    pub(crate) number: u64,
 }
 
 /// An object: `run/r1`.
@@ -138,6 +152,10 @@ fn verb(head: &str, block: &str) -> Result<Verb, String> {
         ("run", [name]) => {
             let base = json!({ "requestedBy": "alice", "role": "Coder", "objective": "Do it.", "profileRef": { "name": "coder" } });
             object("AgentRun", name, base, block)
+        }
+        ("fork", [parent, "as", child, "after", kind, n]) => {
+            let (parent, kind) = ((*parent).to_owned(), (*kind).to_owned());
+            Ok(Verb::Fork(Fork { parent, child: named(&format!("run/{child}"))?, kind, number: number(n)? }))
         }
         ("goal", [name]) => {
             let base = json!({ "requestedBy": "alice", "objective": "Reach it.", "profileRef": { "name": "coder" } });
@@ -242,6 +260,7 @@ mod tests {
             ("tick soon", 1, "expected a time"),
             ("watch event 2 lost", 1, "expected dropped, twice, cut or older"),
             ("request 2 refused-418", 1, "expected refused-CODE"),
+            ("fork r1 as r2 after checkpoint two", 1, "expected a number"),
             ("model\n  coder:\n  - nonsense: 1", 1, "nonsense"),
         ] {
             let error = Scenario::parse("x", text).map(|_| ()).map_err(|error| error.to_string());

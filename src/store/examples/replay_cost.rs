@@ -68,8 +68,13 @@ impl<'a> Run<'a> {
     fn new(texts: &'a Texts, digest: Digest) -> Run<'a> {
         let set = vec![("reeve-system/default".to_owned(), digest)];
         let mut run = Run { texts, set, state: RunState::new(UID), rows: Vec::new() };
-        let started =
-            RunStarted { namespace: "bench".to_owned(), name: "long".to_owned(), requested_by: "developer".to_owned(), spec: spec() };
+        let started = RunStarted {
+            namespace: "bench".to_owned(),
+            name: "long".to_owned(),
+            requested_by: "developer".to_owned(),
+            spec: spec(),
+            forked_from: None,
+        };
         run.add(Event::RunStarted(Box::new(started)));
         run
     }
@@ -177,5 +182,6 @@ fn spec() -> SpecSnapshot {
         workspace: PackedWorkspace { digest: Digest::of("tar"), packing: wire::Packing::TarGz, strip_components: 0 },
         sandbox: SandboxShape { image, cpu, memory, workspace, runtime_class: None },
         limits: RunLimits { steps: 1_000, seconds: 86_400, tool_calls: 5_000, output_bytes: 16 * 1024 * 1024 },
+        keeps_commits: false,
     }
 }

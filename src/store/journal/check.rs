@@ -62,7 +62,12 @@ impl Journal {
             verifier = checked?;
             rows = next?;
         }
-        Ok(verifier.finish()?)
+        let mut verified = verifier.finish()?;
+        for link in std::mem::take(&mut verified.links.far) {
+            link.meet(self.read(&link.parent, link.seq, 1).await?.first())?;
+            verified.links.met += 1;
+        }
+        Ok(verified)
     }
 
     /// Hashing is the greater part; it runs beside the reading, and on no thread that others wait for. In memory there is only this one.
@@ -140,23 +145,47 @@ pub async fn verify_export(
 pub async fn verify_export_against(mut reader: impl AsyncBufRead + Unpin, mut verifier: Verifier) -> Result<Verified, VerifyError> {
     let mut ledger = Ledger::default();
     let mut text = Vec::new();
-    for line in 1.. {
-        text.clear();
-        let read = (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut text).await;
-        let bytes = read.map_err(|error| StoreError::of_io("reading the export", &error))?;
-        if bytes == 0 {
-            break;
-        }
-        let no_row = |why: String| VerifyError::Line { line, why };
-        if text.pop() != Some(b'\n') {
-            let too_long = bytes as u64 == MAX_LINE_BYTES;
-            return Err(no_row(if too_long { format!("it is longer than {MAX_LINE_BYTES} bytes") } else { "it is cut".to_owned() }));
-        }
-        let row: Row = serde_json::from_slice(&text).map_err(|error| no_row(error.to_string()))?;
+    let mut line = 0;
+    while let Some(row) = next_row(&mut reader, &mut text, &mut line).await? {
         verifier.row(&row)?;
-        if let Some(posting) = Posting::read(&row.kind, &row.body).map_err(|error| no_row(error.to_string()))? {
+        let posting = Posting::read(&row.kind, &row.body).map_err(|error| VerifyError::Line { line, why: error.to_string() })?;
+        if let Some(posting) = posting {
             ledger.post(&posting).map_err(|refusal| BudgetError::Row { gseq: row.gseq, why: refusal.to_string() })?;
         }
     }
     Ok(verifier.finish()?)
+}
+
+/// Reads a verified export once more, from its start, for the rows that forks name and that were written too long before them.
+///
+/// # Errors
+/// As [`verify_export`]; [`VerifyError::Chain`] with [`ChainError::Fork`] for a fork of a row that is not there.
+pub async fn verify_links(mut reader: impl AsyncBufRead + Unpin, mut verified: Verified) -> Result<Verified, VerifyError> {
+    let mut far = std::mem::take(&mut verified.links.far);
+    let (mut text, mut line) = (Vec::new(), 0);
+    while let Some(row) = next_row(&mut reader, &mut text, &mut line).await?.filter(|_| !far.is_empty()) {
+        for link in far.extract_if(.., |link| (&link.parent, link.seq) == (&row.stream, row.seq)) {
+            link.meet(Some(&row))?;
+            verified.links.met += 1;
+        }
+    }
+    far.first().map_or(Ok(()), |link| link.meet(None))?;
+    Ok(verified)
+}
+
+/// The row of the next line, if there is one. `line` counts from 1.
+async fn next_row(reader: &mut (impl AsyncBufRead + Unpin), text: &mut Vec<u8>, line: &mut u64) -> Result<Option<Row>, VerifyError> {
+    *line += 1;
+    text.clear();
+    let read = reader.take(MAX_LINE_BYTES).read_until(b'\n', text).await;
+    let bytes = read.map_err(|error| StoreError::of_io("reading the export", &error))?;
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let no_row = |why: String| VerifyError::Line { line: *line, why };
+    if text.pop() != Some(b'\n') {
+        let too_long = bytes as u64 == MAX_LINE_BYTES;
+        return Err(no_row(if too_long { format!("it is longer than {MAX_LINE_BYTES} bytes") } else { "it is cut".to_owned() }));
+    }
+    serde_json::from_slice(text).map(Some).map_err(|error| no_row(error.to_string()))
 }

@@ -6,6 +6,7 @@ mod check;
 mod columns;
 mod judge;
 mod ledger;
+mod lineage;
 mod memory;
 mod place;
 mod postgres;
@@ -27,7 +28,8 @@ use request::Request;
 use sqlite::Sqlite;
 use writer::Order;
 
-pub use check::{verify_export, verify_export_against};
+pub use check::{verify_export, verify_export_against, verify_links};
+pub use lineage::{ForkError, ForkPlace};
 pub use memory::{Gate, Lost, MemoryDatabase};
 pub use place::{DatabaseUrl, InvalidPlace, Place};
 pub use read::{FoundRun, OpenReservation, StreamBrief};

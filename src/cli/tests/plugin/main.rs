@@ -395,8 +395,18 @@ fn the_doctor_tries_no_forged_vote_where_the_release_does_not_judge() {
 }
 
 #[test]
+fn a_run_that_is_not_in_the_namespace_is_not_forked_and_it_is_said_where_it_was_looked_for() {
+    let server = Server::start();
+    let output = server.run(&["fork", "agentrun/say-hello", "--at", "17"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("expected an AgentRun in namespace \"team\""), "{}", stderr(&output));
+    assert!(stderr(&output).contains("found none named \"say-hello\""), "{}", stderr(&output));
+    assert!(server.writes().is_empty());
+}
+
+#[test]
 fn each_command_has_help_with_examples() {
-    for command in ["approve", "deny", "approvals", "budget", "kill", "release", "doctor", "artifact", "trace", "replay", "what-if"] {
+    for command in ["approve", "deny", "approvals", "budget", "kill", "release", "doctor", "artifact", "trace", "replay", "what-if", "fork"] {
         let help = alone(&[command, "--help"]);
         assert_eq!(code(&help), 0, "{command}");
         assert!(stdout(&help).contains(&format!("\n  kubectl reeve {command}")), "{command}: {}", stdout(&help));
@@ -416,6 +426,12 @@ fn what_could_not_be_tried_ends_with_2() {
         &["kill", "--name", "a"],
         &["artifact", "agentrun/a"],
         &["what-if", "a"],
+        &["fork"],
+        &["fork", "goal/a"],
+        &["fork", "a", "--at", "0"],
+        &["fork", "a", "--at", "last"],
+        &["fork", "a", "--name", "b"],
+        &["fork", "a", "--at", "1", "--dry-run", "perhaps"],
         &["what-if", "a", "--policy", "a.yaml", "--policy-set", "a"],
         &["budget", "-A", "raise", "default", "--tokens", "1"],
         &["budget", "-o", "json", "raise", "default", "--tokens", "1"],

@@ -125,6 +125,22 @@ pub enum ChainError {
         /// What the journal has of it.
         found: Box<str>,
     },
+    /// A fork goes on from a row that its parent does not have.
+    #[error("row {gseq}: run {fork} goes on from row {seq} {named} of run {parent}, which {found}")]
+    Fork {
+        /// Position of the fork's first row in the database.
+        gseq: u64,
+        /// The fork.
+        fork: Box<str>,
+        /// Its parent.
+        parent: Box<str>,
+        /// Position in the parent.
+        seq: u64,
+        /// Hash that the fork names.
+        named: Box<Digest>,
+        /// What the parent has.
+        found: Box<str>,
+    },
     /// A root saved outside is not one that the journal ever had.
     #[error("{from} has the root {anchored} of {size} signed heads, but the journal {found}")]
     Root {

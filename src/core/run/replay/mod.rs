@@ -21,7 +21,7 @@ use jiff::Timestamp;
 pub use sides::{Difference, Divergence, Side};
 use take::{Before, Took};
 
-use super::{RunState, Step, next};
+use super::{Branch, RunState, Step, next};
 use crate::journal::{Event, ModelAnswered, ModelAsked, Row};
 use crate::policy::Texts;
 
@@ -87,7 +87,12 @@ pub struct Replay {
 impl Replay {
     /// A run of this UID, before its first row.
     pub fn new(uid: &str) -> Replay {
-        Replay { state: RunState::new(uid), since: None, last: None, due: None, outcome: None, said: Replayed::default() }
+        Replay::with(uid, None)
+    }
+
+    /// A run of this UID, before its first row, and what it goes on from if it was forked: its parent's rows are not replayed again.
+    pub fn with(uid: &str, branch: Option<Branch>) -> Replay {
+        Replay { state: RunState::with(uid, branch), since: None, last: None, due: None, outcome: None, said: Replayed::default() }
     }
 
     /// Takes in the next row of the run.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+mod fork;
 mod gates;
 mod histories;
 mod what_if;
@@ -51,6 +52,7 @@ fn spec(role: Role) -> SpecSnapshot {
             runtime_class: None,
         },
         limits: RunLimits { steps: 20, seconds: 600, tool_calls: 50, output_bytes: 100_000 },
+        keeps_commits: false,
     }
 }
 
@@ -69,6 +71,8 @@ fn answer(calls: Vec<ToolCall>) -> ModelAnswered {
 struct Shell {
     rows: Vec<(Timestamp, Event)>,
     state: RunState,
+    /// What it goes on from, if it is a fork.
+    branch: Option<Branch>,
     spec: SpecSnapshot,
     script: Vec<ModelAnswered>,
     deny: Vec<ToolName>,
@@ -82,6 +86,7 @@ impl Shell {
         Shell {
             rows: Vec::new(),
             state: RunState::new("u1"),
+            branch: None,
             spec,
             script,
             deny: Vec::new(),
@@ -96,7 +101,7 @@ impl Shell {
         self.state.apply(seq, at(self.now), &event).unwrap();
         self.rows.push((at(self.now), event));
         // Every prefix folds to the same state as it was built: what a restart sees.
-        let mut again = RunState::new("u1");
+        let mut again = RunState::with(&self.state.uid, self.branch.clone());
         for (index, (time, event)) in self.rows.iter().enumerate() {
             again.apply(Seq(index as u64 + 1), *time, event).unwrap();
         }
@@ -112,6 +117,7 @@ impl Shell {
                     name: "run".to_owned(),
                     requested_by: "alice".to_owned(),
                     spec: self.spec.clone(),
+                    forked_from: self.branch.as_ref().map(|branch| branch.from.clone()),
                 };
                 self.push(Event::RunStarted(Box::new(started)));
             }
@@ -124,9 +130,10 @@ impl Shell {
                 self.push(Event::SandboxReady(ready));
             }
             Step::LoadWorkspace => {
-                self.push(Event::WorkspaceRequested { digest: Digest::of("tar") });
-                let loaded =
-                    WorkspaceLoaded { digest: Digest::of("tar"), base_commit: "b".to_owned(), head_commit: "b".to_owned(), files: 1 };
+                self.push(Event::WorkspaceRequested { digest: self.spec.workspace.digest });
+                let from = self.branch.as_ref().map(|branch| &branch.from);
+                let head_commit = from.map_or("b", |from| &from.head_commit).to_owned();
+                let loaded = WorkspaceLoaded { digest: Digest::of("tar"), base_commit: "b".to_owned(), head_commit, files: 1 };
                 self.push(Event::WorkspaceLoaded(loaded));
             }
             Step::CallModel { request, position, step, route } => {
@@ -159,7 +166,8 @@ impl Shell {
                     verdict,
                     determining: Vec::new(),
                     reason,
-                    sets: Vec::new(),
+                    // Of a text that nobody kept: a replay takes it as recorded.
+                    sets: vec![("reeve-system/default".to_owned(), Digest::of("gone"))],
                     shadow: Vec::new(),
                 }));
             }
@@ -173,7 +181,8 @@ impl Shell {
                     Some("halted") => (wire::Status::Halted, None),
                     Some(_) | None => (wire::Status::Ok, Some(0)),
                 };
-                let observation = Observation::Ran { status, exit_code, output_bytes: 2, duration_ms: 1, commit: None };
+                let commit = (canonical.tool == ToolName::GitCommit).then(|| "h".to_owned());
+                let observation = Observation::Ran { status, exit_code, output_bytes: 2, duration_ms: 1, commit };
                 self.push(Event::ToolResult(ToolEnded { key, call_id, observation, content: "ok".to_owned() }));
             }
             Step::Checkpoint => {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Limits};
 use reeve_core::journal::{
-    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, PackedWorkspace, Row, RowDraft, RunLimits,
+    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, ForkedFrom, PackedWorkspace, Row, RowDraft, RunLimits,
     RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
 use reeve_core::tool::{Role, wire};
@@ -42,6 +42,10 @@ pub(crate) fn thought(text: &str) -> RowDraft {
 }
 
 pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
+    started_from(namespace, name, None)
+}
+
+pub(crate) fn started_from(namespace: &str, name: &str, forked_from: Option<ForkedFrom>) -> RowDraft {
     let spec = SpecSnapshot {
         role: Role::Coder,
         objective: "fix it".to_owned(),
@@ -66,8 +70,10 @@ pub(crate) fn started(namespace: &str, name: &str) -> RowDraft {
             runtime_class: None,
         },
         limits: RunLimits { steps: 1, seconds: 1, tool_calls: 1, output_bytes: 1 },
+        keeps_commits: false,
     };
-    let body = RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec };
+    let body =
+        RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec, forked_from };
     RowDraft::of(&Event::RunStarted(Box::new(body)), &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
 
@@ -100,7 +106,7 @@ pub(crate) fn limited_by(account: &str, limits: Option<Limits>) -> RowDraft {
     operator(&Event::BudgetLimited(BudgetLimited { account: account.to_owned(), uid: "u".to_owned(), generation: 1, limits }))
 }
 
-fn operator(event: &Event) -> RowDraft {
+pub(crate) fn operator(event: &Event) -> RowDraft {
     RowDraft::of(event, &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
 

@@ -12,6 +12,7 @@ mod disk;
 mod faults;
 mod given;
 mod home;
+mod lineage;
 mod memory;
 mod open;
 mod postgres;

@@ -1,0 +1,132 @@
+use reeve_core::Digest;
+use reeve_core::journal::{ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, Verifier, WorkspaceLoaded};
+use reeve_core::limits::SIGNED_WITHIN_ROWS;
+use reeve_core::run::{NoFork, Withered};
+use reeve_store::{ForkError, ForkPlace, Journal, VerifyError, verify_export_against, verify_links};
+
+use crate::given;
+use crate::home::{Home, on_every_database, on_stored_databases};
+
+/// Rows of a run up to its workspace, which is where it can first be forked.
+fn loaded(from: Option<ForkedFrom>) -> Vec<RowDraft> {
+    let events = [
+        Event::SandboxRequested(SandboxAsked { job: "fix".to_owned(), image: "reeve".to_owned() }),
+        Event::SandboxReady(SandboxReady {
+            job_uid: "j".to_owned(),
+            pod_uid: "p".to_owned(),
+            pod: "fix-0".to_owned(),
+            image_id: String::new(),
+        }),
+        Event::WorkspaceRequested { digest: Digest::of(b"workspace") },
+        Event::WorkspaceLoaded(WorkspaceLoaded {
+            digest: Digest::of(b"workspace"),
+            base_commit: "b".to_owned(),
+            head_commit: "b".to_owned(),
+            files: 1,
+        }),
+    ];
+    let first = given::started_from("default", "fix", from);
+    std::iter::once(first).chain(events.iter().map(given::operator)).collect()
+}
+
+/// A run `a` of five rows, each with one of another run after it.
+async fn interleaved(journal: &Journal) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (draft, seq) in loaded(None).into_iter().zip(0u64..) {
+        let after = (seq > 0).then_some(Seq(seq));
+        rows.extend(journal.append(Epoch(1), &Stream::run("a"), after, vec![draft]).await.unwrap());
+        journal.append(Epoch(1), &Stream::run("other"), after, vec![given::thought("between")]).await.unwrap();
+    }
+    rows
+}
+
+fn place(uid: &str, row: &Row) -> ForkPlace {
+    ForkPlace { uid: uid.to_owned(), head: row.head() }
+}
+
+async fn a_run_is_forked_at_the_row_that_is_named_and_at_no_other(home: Home) {
+    let journal = home.open().await;
+    let rows = interleaved(&journal).await;
+    let branch = journal.verified_branch(&place("a", &rows[4])).await.unwrap();
+    assert_eq!((branch.from.seq, branch.from.hash, branch.from.kept_at), (Seq(5), rows[4].hash, Seq(5)));
+    assert_eq!(branch, journal.branch(&place("a", &rows[4])).await.unwrap());
+    let of = |uid: &str, seq: u64, hash: Digest| ForkPlace { uid: uid.to_owned(), head: Head { seq: Seq(seq), hash } };
+    let hash = rows[4].hash;
+    let refused = async |place: ForkPlace| journal.verified_branch(&place).await.unwrap_err();
+    assert_eq!(refused(of("gone", 5, hash)).await, ForkError::NoRun { uid: "gone".to_owned() });
+    assert_eq!(refused(of("other", 5, hash)).await, ForkError::NoRun { uid: "other".to_owned() }, "it does not begin as a run does");
+    for seq in [0, 6, u64::MAX >> 1] {
+        let found = refused(of("a", seq, hash)).await.to_string();
+        assert!(found.contains("expected a row from 1 to 5 of run a") || seq == 0, "{found}");
+    }
+    let found = refused(of("a", 5, rows[3].hash)).await;
+    assert!(matches!(found, ForkError::Other { seq: 5, .. }), "{found}");
+    let found = refused(place("a", &rows[2])).await;
+    assert_eq!(found, ForkError::NoFork { uid: "a".to_owned(), seq: 3, why: NoFork::NotBegun, before: None });
+}
+
+async fn a_fork_of_a_fork_has_the_rows_of_both(home: Home) {
+    let journal = home.open().await;
+    let rows = interleaved(&journal).await;
+    let from = journal.branch(&place("a", &rows[4])).await.unwrap().from;
+    let b = journal.append(Epoch(1), &Stream::run("b"), None, loaded(Some(from.clone()))).await.unwrap();
+    let branch = journal.verified_branch(&place("b", &b[4])).await.unwrap();
+    assert_eq!(branch.parent().and_then(|parent| parent.forked_from.clone()), Some(from));
+    let verified = journal.verify([]).await.unwrap();
+    assert_eq!((verified.links.met, verified.links.far.len(), verified.links.absent.len()), (1, 0, 0));
+}
+
+/// Whoever owns the database writes a row anew with a hash that fits it. Only the row after it, which is another run's, tells.
+async fn a_row_that_was_written_anew_is_found_before_anything_goes_on_from_it(home: Home) {
+    let journal = home.open().await;
+    let rows = interleaved(&journal).await;
+    let from = journal.branch(&place("a", &rows[4])).await.unwrap().from;
+    let b = journal.append(Epoch(1), &Stream::run("b"), None, loaded(Some(from))).await.unwrap();
+    journal.close().await;
+    home.unguard().await;
+    let mut forged = rows[2].clone();
+    forged.body = forged.body.replace("fix-0", "fix-1");
+    assert_ne!(forged.body, rows[2].body);
+    home.sql_unchecked(&format!("UPDATE journal SET body = '{}' WHERE gseq = {}", forged.body, forged.gseq)).await;
+    let journal = home.open_read_only().await;
+    let found = journal.branch(&place("a", &rows[4])).await.unwrap_err();
+    assert!(matches!(found, ForkError::Withered(Withered::Changed { seq: 3, .. })), "{found}");
+    journal.close().await;
+    forged.hash = forged.computed_hash().unwrap();
+    home.sql_unchecked(&format!("UPDATE journal SET hash = '{}' WHERE gseq = {}", forged.hash, forged.gseq)).await;
+    let journal = home.open_read_only().await;
+    for place in [place("a", &rows[4]), place("b", &b[4])] {
+        let found = journal.verified_branch(&place).await.unwrap_err();
+        assert!(matches!(&found, ForkError::Chain(ChainError::Broken { gseq, .. }) if *gseq == forged.gseq + 1), "{found}");
+    }
+}
+
+/// Longer ago than the verifier remembers: a database is asked, an export is read again.
+#[tokio::test]
+async fn a_fork_of_what_is_long_ago_is_compared_all_the_same() {
+    let journal = Journal::in_memory();
+    let rows = interleaved(&journal).await;
+    let from = journal.branch(&place("a", &rows[4])).await.unwrap().from;
+    for at in (0..=SIGNED_WITHIN_ROWS).step_by(1024) {
+        let drafts = (0..1024).map(|_| given::thought("between")).collect();
+        let after = (at > 0).then_some(Seq(at as u64));
+        journal.append(Epoch(1), &Stream::run("long"), after, drafts).await.unwrap();
+    }
+    let link = async |from: ForkedFrom, uid: &str| {
+        journal.append(Epoch(1), &Stream::run(uid), None, loaded(Some(from))).await.unwrap();
+        let mut export = Vec::new();
+        journal.export(&mut export).await.unwrap();
+        let read = verify_export_against(&export[..], Verifier::new([])).await.unwrap();
+        (journal.verify([]).await.map(|verified| verified.links), verify_links(&export[..], read).await.map(|verified| verified.links))
+    };
+    let (here, there) = link(from.clone(), "b").await;
+    assert_eq!(here.as_ref().map(|links| (links.met, links.far.len())), Ok((1, 0)));
+    assert_eq!(here, there);
+    let (here, there) = link(ForkedFrom { hash: rows[3].hash, ..from }, "c").await;
+    assert!(matches!(here, Err(VerifyError::Chain(ChainError::Fork { seq: 5, .. }))), "{here:?}");
+    assert_eq!(here, there);
+}
+
+on_every_database!(a_run_is_forked_at_the_row_that_is_named_and_at_no_other, a_fork_of_a_fork_has_the_rows_of_both);
+
+on_stored_databases!(a_row_that_was_written_anew_is_found_before_anything_goes_on_from_it);
