@@ -1,5 +1,7 @@
 use reeve_core::Digest;
-use reeve_core::journal::{ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, Verifier, WorkspaceLoaded};
+use reeve_core::journal::{
+    ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, Verifier, WorkspaceLoaded,
+};
 use reeve_core::limits::SIGNED_WITHIN_ROWS;
 use reeve_core::run::{NoFork, Withered};
 use reeve_store::{ForkError, ForkPlace, Journal, VerifyError, verify_export_against, verify_links};
