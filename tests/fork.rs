@@ -68,8 +68,11 @@ async fn a_fork_goes_on_in_the_workspace_of_the_checkpoint_and_a_fork_of_it_when
         let rows = world.journal("second").await;
         let from = forked_from(&rows);
         assert_eq!((from.seq.0, from.hash, from.kept_at.0), (kept, parent.0[usize::try_from(kept).unwrap() - 1].hash, kept));
-        let Some(Event::Checkpoint(taken)) = parent.events().into_iter().nth(usize::try_from(kept).unwrap() - 1) else { panic!("{parent}") };
-        let loaded = rows.events().into_iter().find_map(|event| if let Event::WorkspaceLoaded(loaded) = event { Some(loaded) } else { None });
+        let Some(Event::Checkpoint(taken)) = parent.events().into_iter().nth(usize::try_from(kept).unwrap() - 1) else {
+            panic!("{parent}")
+        };
+        let loaded =
+            rows.events().into_iter().find_map(|event| if let Event::WorkspaceLoaded(loaded) = event { Some(loaded) } else { None });
         let loaded = loaded.unwrap();
         assert_eq!(
             (loaded.digest, loaded.base_commit, loaded.head_commit),
@@ -164,12 +167,24 @@ async fn what_cannot_be_forked_is_said_with_what_can_and_nothing_begins() {
         let elsewhere = "11111111-2222-4333-8444-555555555555";
         for (name, place, says) in [
             ("beyond", other("seq", json!(last + 1)), format!("expected a row from 1 to {last} of run")),
-            ("in-a-call", place("first", &rows, asked), format!("cannot be forked after row {asked}: a tool call is in hand there. The nearest row before it is {}", asked - 1)),
-            ("not-kept", place("first", &rows, wrote), format!("changed since, in row {wrote}. The nearest row before it is {}", asked - 1)),
+            (
+                "in-a-call",
+                place("first", &rows, asked),
+                format!("cannot be forked after row {asked}: a tool call is in hand there. The nearest row before it is {}", asked - 1),
+            ),
+            (
+                "not-kept",
+                place("first", &rows, wrote),
+                format!("changed since, in row {wrote}. The nearest row before it is {}", asked - 1),
+            ),
             ("ended", place("first", &rows, last), "it has ended there. The nearest row before it is".to_owned()),
             ("unborn", place("first", &rows, 1), "There is no row before it at which it can".to_owned()),
             ("another-row", other("hash", json!(rows.0[0].hash.to_string())), format!("row {kept} of run")),
-            ("no-such-run", other("uid", json!(elsewhere)), format!("the journal has no AgentRun \"first\" with UID {elsewhere} in namespace")),
+            (
+                "no-such-run",
+                other("uid", json!(elsewhere)),
+                format!("the journal has no AgentRun \"first\" with UID {elsewhere} in namespace"),
+            ),
             ("another-name", other("name", json!("other")), "the journal has no AgentRun \"other\" with UID".to_owned()),
         ] {
             fork(world, name, &place).await;

@@ -136,6 +136,10 @@ async fn an_artifact_is_its_bytes() {
     let digest = stand.artifacts.put(bytes.clone()).await.unwrap();
     assert_eq!(stand.get(&format!("/api/v1/artifacts/{digest}")).await, (200, bytes));
     assert_eq!(stand.get(&format!("/api/v1/artifacts/{}", reeve_core::Digest::of("else"))).await.0, 404);
+    // Whether it is there can be asked without fetching it.
+    for (digest, there) in [(digest, StatusCode::OK), (reeve_core::Digest::of("else"), StatusCode::NOT_FOUND)] {
+        assert_eq!(stand.ask(Method::HEAD, &format!("/api/v1/artifacts/{digest}")).await.status(), there);
+    }
     assert_eq!(stand.get("/api/v1/artifacts/../../etc/passwd").await.0, 404);
     assert_eq!(stand.get("/api/v1/artifacts/sha256:zz").await.0, 400);
 }

@@ -406,7 +406,8 @@ fn a_run_that_is_not_in_the_namespace_is_not_forked_and_it_is_said_where_it_was_
 
 #[test]
 fn each_command_has_help_with_examples() {
-    for command in ["approve", "deny", "approvals", "budget", "kill", "release", "doctor", "artifact", "trace", "replay", "what-if", "fork"] {
+    for command in ["approve", "deny", "approvals", "budget", "kill", "release", "doctor", "artifact", "trace", "replay", "what-if", "fork"]
+    {
         let help = alone(&[command, "--help"]);
         assert_eq!(code(&help), 0, "{command}");
         assert!(stdout(&help).contains(&format!("\n  kubectl reeve {command}")), "{command}: {}", stdout(&help));

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Limits};
 use reeve_core::journal::{
-    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, ForkedFrom, PackedWorkspace, Row, RowDraft, RunLimits,
-    RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
+    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, ForkedFrom, PackedWorkspace, Row, RowDraft,
+    RunLimits, RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
 use reeve_core::tool::{Role, wire};
 use reeve_store::Place;
@@ -72,8 +72,7 @@ pub(crate) fn started_from(namespace: &str, name: &str, forked_from: Option<Fork
         limits: RunLimits { steps: 1, seconds: 1, tool_calls: 1, output_bytes: 1 },
         keeps_commits: false,
     };
-    let body =
-        RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec, forked_from };
+    let body = RunStarted { namespace: namespace.to_owned(), name: name.to_owned(), requested_by: "alice".to_owned(), spec, forked_from };
     RowDraft::of(&Event::RunStarted(Box::new(body)), &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
 

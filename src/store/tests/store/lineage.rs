@@ -1,5 +1,7 @@
 use reeve_core::Digest;
-use reeve_core::journal::{ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, Verifier, WorkspaceLoaded};
+use reeve_core::journal::{
+    ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, Verifier, WorkspaceLoaded,
+};
 use reeve_core::limits::SIGNED_WITHIN_ROWS;
 use reeve_core::run::{NoFork, Withered};
 use reeve_store::{ForkError, ForkPlace, Journal, VerifyError, verify_export_against, verify_links};
@@ -107,6 +109,8 @@ async fn a_fork_of_what_is_long_ago_is_compared_all_the_same() {
     let journal = Journal::in_memory();
     let rows = interleaved(&journal).await;
     let from = journal.branch(&place("a", &rows[4])).await.unwrap().from;
+    // A stream's last row is remembered however old it is.
+    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::thought("later")]).await.unwrap();
     for at in (0..=SIGNED_WITHIN_ROWS).step_by(1024) {
         let drafts = (0..1024).map(|_| given::thought("between")).collect();
         let after = (at > 0).then_some(Seq(at as u64));
@@ -117,6 +121,7 @@ async fn a_fork_of_what_is_long_ago_is_compared_all_the_same() {
         let mut export = Vec::new();
         journal.export(&mut export).await.unwrap();
         let read = verify_export_against(&export[..], Verifier::new([])).await.unwrap();
+        assert!(read.links.far.iter().any(|link| link.fork == Stream::run(uid)), "{:?}", read.links);
         (journal.verify([]).await.map(|verified| verified.links), verify_links(&export[..], read).await.map(|verified| verified.links))
     };
     let (here, there) = link(from.clone(), "b").await;
