@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::faults::{Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
-use super::oracle::rows_of;
+use super::oracle::{rows_of, writes_too_late};
 use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
@@ -220,6 +220,12 @@ impl Play {
             sim.tale.tell("operator  is killed");
             sim.now_ms()
         });
+        let lied = {
+            let mut sim = self.shared.lock();
+            let lies = sim.sabotage == Some(Sabotage::WrittenTooSoon);
+            if lies { std::mem::take(&mut sim.mind.last_rows) } else { 0 }
+        };
+        self.shared.journal.forget(lied);
         self.lives += 1;
         let at = at + restart_ms(self.seed, self.lives);
         self.life = Life::begin(&self.shared, at, self.lives).map_err(|error| error.to_string())?;
@@ -256,9 +262,12 @@ impl Play {
     }
 
     fn end(self, counts: Counts, mut wrong: Vec<String>) -> Result<Outcome, String> {
-        let Play { shared, life, .. } = self;
+        let Play { shared, life, lives, .. } = self;
         drop(life);
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+        if lives > 1 && runtime.block_on(writes_too_late(&shared)) {
+            wrong.push("an operator that leads no more has written to the journal".to_owned());
+        }
         let rows = runtime.block_on(rows_of(&shared.journal.open()));
         let mut sim = shared.lock();
         match rows {

@@ -28,7 +28,7 @@ use sqlite::Sqlite;
 use writer::Order;
 
 pub use check::{verify_export, verify_export_against};
-pub use memory::{Gate, Lost, MemoryDatabase};
+pub use memory::{Gate, Lost, MemoryDatabase, Trust};
 pub use place::{DatabaseUrl, InvalidPlace, Place};
 pub use read::{FoundRun, OpenReservation, StreamBrief};
 
