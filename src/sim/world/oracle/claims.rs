@@ -83,7 +83,8 @@ pub(super) fn audit(sim: &Sim, rows: &[Row], events: &[Placed]) -> Vec<String> {
     wrong.extend(unsettled(rows, events));
     wrong.extend(unlimited(sim, events));
     let there: BTreeSet<String> = sim.api.objects().map(|(_, object)| text(&object["metadata"]["uid"])).collect();
-    let left = sim.sandboxes.runs().into_iter().filter(|run| !there.contains(run));
+    // A Pod that is not labelled with a run is somebody else's.
+    let left = sim.sandboxes.runs().into_iter().filter(|run| !run.is_empty() && !there.contains(run));
     wrong.extend(left.map(|run| format!("run {run} is gone, and its sandbox lives")));
     wrong
 }
