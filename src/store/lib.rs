@@ -21,6 +21,6 @@ mod journal;
 pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
 pub use error::{BudgetError, StoreError, VerifyError};
 pub use journal::{
-    DatabaseUrl, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, OpenReservation, Place, StreamBrief, Trust,
-    verify_export, verify_export_against,
+    DatabaseUrl, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, OpenReservation, Place, StreamBrief, Trust, verify_export,
+    verify_export_against,
 };

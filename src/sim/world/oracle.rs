@@ -65,6 +65,11 @@ impl Oracle {
     pub(crate) fn appended(&mut self, rows: u64) {
         self.rows += rows;
     }
+
+    /// So many that were durable are not.
+    pub(crate) fn forgotten(&mut self, rows: u64) {
+        self.rows = self.rows.saturating_sub(rows);
+    }
 }
 
 impl Sim {

@@ -223,7 +223,9 @@ impl Play {
         let lied = {
             let mut sim = self.shared.lock();
             let lies = sim.sabotage == Some(Sabotage::WrittenTooSoon);
-            if lies { std::mem::take(&mut sim.mind.last_rows) } else { 0 }
+            let rows = if lies { std::mem::take(&mut sim.mind.last_rows) } else { 0 };
+            sim.oracle.forgotten(rows as u64);
+            rows
         };
         self.shared.journal.forget(lied);
         self.lives += 1;

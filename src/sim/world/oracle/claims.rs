@@ -111,9 +111,9 @@ fn unheld(rows: &[Row], events: &[Placed], executed: &[(String, u64)]) -> Vec<St
         .map(|(row, _)| row.stream.as_str())
         .collect();
     let held = |key: &str, upto: u64| {
-        events.iter().filter(|placed| placed.gseq <= upto).any(|placed| {
-            matches!(&placed.event, Event::BudgetReserved(reserved) if reserved.key == key && reserved.amounts.tool_calls > 0)
-        })
+        events.iter().filter(|placed| placed.gseq <= upto).any(
+            |placed| matches!(&placed.event, Event::BudgetReserved(reserved) if reserved.key == key && reserved.amounts.tool_calls > 0),
+        )
     };
     let of_budget = executed.iter().filter(|(key, _)| with_budget.contains(key.split('/').next().unwrap_or_default()));
     of_budget

@@ -15,9 +15,31 @@ pub(crate) use requests::{Bent, bend};
 pub(crate) use rows::{bent, trust};
 pub(crate) use views::{answered, told};
 
-/// A mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sabotage {
+/// Declares the mistakes, each with the sentence that tells it.
+macro_rules! mistakes {
+    ($($(#[doc = $told:literal])+ $name:ident,)+) => {
+        /// A mistake.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Sabotage {
+            $($(#[doc = $told])+ $name,)+
+        }
+
+        impl Sabotage {
+            /// All of them.
+            pub const ALL: &[Sabotage] = &[$(Sabotage::$name,)+];
+
+            /// What the mistake is, in a sentence.
+            #[must_use]
+            pub fn told(self) -> &'static str {
+                match self {
+                    $(Sabotage::$name => concat!($($told),+).trim(),)+
+                }
+            }
+        }
+    };
+}
+
+mistakes! {
     /// A Job's name is made up anew each time, as with `generateName`.
     MadeUpNames,
     /// A call whose answer was lost is made again without asking the ledger.
@@ -34,8 +56,8 @@ pub enum Sabotage {
     OrphanJob,
     /// A status is written to whatever has the name, without a test of the UID.
     NoUidCheck,
-    /// Changes of Approvals ring nobody.
-    DeafToVotes,
+    /// Changes of a run's spec ring nobody.
+    DeafToEdits,
     /// A vote to deny counts for nothing.
     DeafToDenials,
     /// Who asked for something may approve it.
@@ -74,40 +96,6 @@ pub enum Sabotage {
     WrittenTooSoon,
     /// The journal takes rows of whoever sends them, under whatever epoch.
     UnfencedWrite,
-}
-
-impl Sabotage {
-    /// All of them.
-    pub const ALL: [Sabotage; 28] = [
-        Sabotage::MadeUpNames,
-        Sabotage::CallsAgain,
-        Sabotage::SwallowedConflict,
-        Sabotage::SwallowedForbidden,
-        Sabotage::SwallowedGone,
-        Sabotage::ForgottenJob,
-        Sabotage::OrphanJob,
-        Sabotage::NoUidCheck,
-        Sabotage::DeafToVotes,
-        Sabotage::DeafToDenials,
-        Sabotage::RequesterVotes,
-        Sabotage::ApprovalByName,
-        Sabotage::AdmissionUnseen,
-        Sabotage::ReadsFromCache,
-        Sabotage::TrustsOwnCondition,
-        Sabotage::FailsOpen,
-        Sabotage::NeverSuspends,
-        Sabotage::ForgetsItsStatus,
-        Sabotage::StoppedClock,
-        Sabotage::LostStatus,
-        Sabotage::ForgottenPermit,
-        Sabotage::ForgottenConsumption,
-        Sabotage::OutcomeFirst,
-        Sabotage::HoldsNothing,
-        Sabotage::CachedSum,
-        Sabotage::ForgottenSettlement,
-        Sabotage::WrittenTooSoon,
-        Sabotage::UnfencedWrite,
-    ];
 }
 
 /// What a wrong operator has in mind.
