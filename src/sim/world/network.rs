@@ -23,7 +23,7 @@ use tower::Service;
 
 use super::chance::between;
 use super::faults::{ApiFault, CLIENT_WAITS_MS, LAG_ENDS_MS, OLDER_BY, Phase, Point, WatchFault};
-use super::sabotage::{Bent, Sabotage, bend};
+use super::sabotage::{Bent, Sabotage, answered, bend, told};
 use super::sim::{End, Shared, Sim};
 use super::{admission, objects};
 use crate::api::{Answer, Caller, Watch, whole};
@@ -187,7 +187,7 @@ impl Shared {
                 if objects::writes(&request) {
                     objects::tell(sim, &request, code, &body, before);
                 }
-                whole(code, &body)
+                whole(code, &answered(sim, &request, body))
             }
             Answer::Watch(watch) => open(sim, *watch),
         };
@@ -282,9 +282,7 @@ fn open(sim: &mut Sim, watch: Watch) -> Answered {
 fn events(sim: &mut Sim, id: u64, upto: u64) {
     let Some(mut open) = sim.wire.watches.remove(&id) else { return };
     while let Some(event) = sim.api.next_event_upto(&mut open.watch, upto) {
-        if sim.sabotage == Some(Sabotage::DeafToVotes) && open.watch.kind() == "Approval" && event["type"] == "MODIFIED" {
-            continue;
-        }
+        let Some(event) = told(sim, open.watch.kind(), event) else { continue };
         sim.counts.events += 1;
         let fault = sim.plan.event(sim.counts.events);
         let line = Bytes::from(format!("{event}\n"));
@@ -295,6 +293,7 @@ fn events(sim: &mut Sim, id: u64, upto: u64) {
                 drop(open.lines.send(line));
                 return;
             }
+            Some(WatchFault::DroppedThenGone) if sim.sabotage == Some(Sabotage::SwallowedGone) => Ok(()),
             Some(fault @ (WatchFault::DroppedThenGone | WatchFault::DroppedThenOlder)) => {
                 if fault == WatchFault::DroppedThenOlder {
                     sim.wire.older = Some((open.watch.kind().to_lowercase(), sim.api.version().saturating_sub(OLDER_BY)));

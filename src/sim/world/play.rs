@@ -12,7 +12,7 @@ use super::faults::{ApiFault, Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Pla
 use super::fork;
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
-use super::oracle::rows_of;
+use super::oracle::{rows_of, writes_too_late};
 use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
@@ -236,6 +236,14 @@ impl Play {
             sim.tale.tell("operator  is killed");
             sim.now_ms()
         });
+        let lied = {
+            let mut sim = self.shared.lock();
+            let lies = sim.sabotage == Some(Sabotage::WrittenTooSoon);
+            let rows = if lies { std::mem::take(&mut sim.mind.last_rows) } else { 0 };
+            sim.oracle.forgotten(rows as u64);
+            rows
+        };
+        self.shared.journal.forget(lied);
         self.lives += 1;
         let at = at + restart_ms(self.seed, self.lives);
         self.life = Life::begin(&self.shared, at, self.lives).map_err(|error| error.to_string())?;
@@ -273,8 +281,14 @@ impl Play {
 
     fn end(self, counts: Counts, mut wrong: Vec<String>) -> Result<Outcome, String> {
         let rows = self.rows();
-        let Play { shared, life, .. } = self;
+        let Play { shared, life, lives, .. } = self;
         drop(life);
+        if lives > 1 {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+            if runtime.block_on(writes_too_late(&shared)) {
+                wrong.push("an operator that leads no more has written to the journal".to_owned());
+            }
+        }
         let mut sim = shared.lock();
         match rows {
             Ok(rows) => wrong.extend(sim.verdict(&rows)),
