@@ -9,6 +9,7 @@ mod crash;
 mod crash_gates;
 mod goal;
 mod journal;
+mod journal_faults;
 mod kills;
 mod kinds;
 mod leaders;

@@ -21,5 +21,6 @@ mod process;
 mod reservers;
 mod schema;
 mod server;
+mod tracer;
 mod two;
 mod unsynced;
