@@ -5,6 +5,7 @@ mod books;
 mod check;
 mod columns;
 mod judge;
+mod known;
 mod ledger;
 mod lineage;
 mod memory;
