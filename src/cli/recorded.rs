@@ -121,7 +121,9 @@ impl Recorded {
             let more = parse(&text).map_err(|why| Failure::unusable(format!("{doing}: {why}")))?;
             let Some(last) = more.last() else { break };
             uid = Some(last.stream.as_str().to_owned());
-            rows.extend(more);
+            for row in more {
+                rows.push(whole(&mut api, row).await.map_err(|why| Failure::unusable(format!("{doing}: {why}")))?);
+            }
         }
         let mut texts = Texts::default();
         for digest in named(&rows) {
@@ -132,6 +134,13 @@ impl Recorded {
         }
         Ok((rows, texts))
     }
+}
+
+/// The row with its body, which is read from the operator's artifacts if the row names one that is kept there.
+async fn whole(api: &mut ReadApi, row: Row) -> Result<Row, String> {
+    let Some(kept) = row.kept().map_err(|error| error.to_string())? else { return Ok(row) };
+    let body = api.get(&format!("artifacts/{}", kept.digest)).await.map_err(|error| error.to_string())?;
+    row.with_kept_body(body).map_err(|error| error.to_string())
 }
 
 /// The texts that decisions name. A row that cannot be read is said when it is its turn.

@@ -36,8 +36,11 @@ pub const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
 pub const STREAM_CHUNK_BYTES: usize = 256 * 1024;
 /// A packed workspace that can be loaded, bytes.
 pub const MAX_WORKSPACE_BYTES: u64 = 256 * 1024 * 1024;
-/// An event's body in the journal, bytes; larger bodies belong into the artifact store.
+/// An event's body in its row, bytes; a larger one is kept in the artifact store if its kind may be large, and refused if not.
 pub const MAX_EVENT_BODY_BYTES: usize = 256 * 1024;
+/// A body that is kept in the artifact store, bytes. A call's arguments come to the sandbox in a frame of 2 MiB, and its body holds them
+/// twice; of a model's answer, 8 MiB are twice what a run's conversation may grow to when its spec names no bound.
+pub const MAX_KEPT_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Steps that a run's status shows.
 pub const STATUS_STEPS: usize = 20;
 /// A call's argument vector and paths together, bytes, that policy judges; more is denied. The kernel takes 128 KiB for one argument, and

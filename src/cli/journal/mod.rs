@@ -9,10 +9,10 @@ mod show;
 mod verify;
 mod what_if;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use reeve_store::{Journal, Place, StoreError};
+use reeve_store::{Artifacts, Journal, Place, StoreError};
 use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::database::DatabaseArgument;
@@ -109,6 +109,15 @@ pub(crate) struct Source {
     /// An export instead of a database; `-` for standard input
     #[arg(long, value_name = "EXPORT.jsonl", conflicts_with = "database")]
     file: Option<PathBuf>,
+}
+
+impl Source {
+    /// The artifacts that belong to the rows: those of `given`, or for a journal in --data-dir those beside it.
+    fn artifacts(&self, given: Option<&Path>) -> Result<Option<Artifacts>, Failure> {
+        let default = self.file.is_none().then(|| self.database.data_dir.join("artifacts"));
+        let Some(folder) = given.map(Path::to_owned).or_else(|| default.filter(|folder| folder.is_dir())) else { return Ok(None) };
+        Artifacts::open_read_only(&folder).map(Some).map_err(Failure::unusable)
+    }
 }
 
 type Lines = Box<dyn AsyncBufRead + Unpin + Send>;

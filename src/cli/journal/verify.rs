@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use reeve_core::journal::sign::PublicKey;
 use reeve_core::journal::{Expected, Signed, Stream, Verified, Verifier};
-use reeve_store::{VerifyError, verify_export_against};
+use reeve_store::{Artifacts, VerifyError, verify_export_with};
 use serde::Serialize;
 
 use super::anchor::Saved;
@@ -53,6 +53,10 @@ pub(super) struct Verify {
     /// lines of a witness
     #[arg(long = "anchor", value_name = "FILE")]
     anchors: Vec<PathBuf>,
+    /// The artifact store: each body that is kept there (those over 256 KiB) must be there and be what its row names; default `artifacts` in
+    /// --data-dir, if the journal there is what is checked
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputFormat,
@@ -71,6 +75,10 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
     anchors_met: u64,
+    /// Bodies that are kept in the artifact store.
+    kept_bodies: u64,
+    /// Whether they were read and compared.
+    kept_bodies_checked: bool,
     /// Roots of other logs: of journals that were there before this one, or of other operators.
     roots_of_others: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,25 +106,26 @@ impl Verify {
         let roots = saved.roots()?;
         let keys = self.public_keys.iter().map(|file| public_key(file)).collect::<Result<Vec<_>, _>>()?;
         let verifier = Verifier::expecting(Expected { heads: saved.heads, roots, keys, run: self.run.clone() });
+        let artifacts = self.source.artifacts(self.artifacts.as_deref())?;
         let checked = match &self.source.file {
-            Some(file) => verify_export_against(lines(file).await?, verifier).await,
-            None => self.source.database.open().await?.verify_against(verifier).await,
+            Some(file) => verify_export_with(lines(file).await?, verifier, artifacts.as_ref()).await,
+            None => self.source.database.open().await?.verify_with(verifier, artifacts.as_ref()).await,
         };
         match checked {
-            Ok(verified) => self.say_yes(verified),
-            Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Line { .. })) => self.say_no(&error),
+            Ok(verified) => self.say_yes(verified, artifacts.as_ref()),
+            Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Kept { .. } | VerifyError::Line { .. })) => self.say_no(&error),
             Err(VerifyError::Store(error)) if is_an_answer(&error) => self.say_no(&error.into()),
             Err(VerifyError::Store(error)) => Err(of_store(error)),
         }
     }
 
-    fn say_yes(&self, verified: Verified) -> Result<(), Failure> {
+    fn say_yes(&self, verified: Verified, artifacts: Option<&Artifacts>) -> Result<(), Failure> {
         if let (Some(run), []) = (&self.run, verified.chosen.as_slice()) {
             return Err(Failure::no(format!("the journal verifies, but has no run {run}: give NAMESPACE/NAME or a UID")));
         }
         let runs = verified.heads.keys().filter(|stream| **stream != Stream::operator()).count();
         match self.output {
-            OutputFormat::Table => self.say_lines(&verified, runs),
+            OutputFormat::Table => self.say_lines(&verified, runs, artifacts.is_some()),
             OutputFormat::Json | OutputFormat::Yaml => {
                 let answer = Answer {
                     verified: true,
@@ -124,6 +133,8 @@ impl Verify {
                     runs: Some(runs),
                     head: Some(verified.hash.to_string()),
                     anchors_met: verified.met,
+                    kept_bodies: verified.kept,
+                    kept_bodies_checked: artifacts.is_some(),
                     roots_of_others: verified.of_others,
                     signed: verified.signed,
                     signed_by_trusted_key: !self.public_keys.is_empty(),
@@ -134,10 +145,15 @@ impl Verify {
         }
     }
 
-    fn say_lines(&self, verified: &Verified, runs: usize) -> Result<(), Failure> {
+    fn say_lines(&self, verified: &Verified, runs: usize, has_artifacts: bool) -> Result<(), Failure> {
         let anchors = if verified.met == 0 { String::new() } else { format!(", {} met", output::count(verified.met, "anchor")) };
         let (rows, runs) = (output::count(verified.rows, "row"), output::count(runs as u64, "run"));
         output::line(&format!("verified: {rows}, {runs}, head {}{anchors}", verified.hash))?;
+        if verified.kept > 0 {
+            let bodies = if verified.kept == 1 { "1 body".to_owned() } else { format!("{} bodies", verified.kept) };
+            let said = if has_artifacts { "each is there, and what its row names" } else { "which were not looked at: give --artifacts" };
+            output::line(&format!("kept: {bodies} in the artifact store, {said}"))?;
+        }
         match &verified.signed {
             None => output::line("signed: no, the journal has no key")?,
             Some(signed) => {

@@ -3,7 +3,7 @@
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Dimension, Limits, usd};
 use reeve_core::journal::{
-    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, ModelAnswered, Observation, Resumption, Row, Suspension, ToolAsked, Verdict,
+    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, KeptBody, ModelAnswered, Observation, Resumption, Row, Suspension, ToolAsked, Verdict,
 };
 use reeve_core::tool::wire;
 
@@ -11,6 +11,9 @@ use super::text::one_line;
 
 /// One line of an event's body. Every kind has its own words; a body that cannot be read says so instead of hiding.
 pub(crate) fn brief(row: &Row) -> String {
+    if let Ok(Some(KeptBody { bytes, digest })) = row.kept() {
+        return format!("{bytes} bytes, kept as artifact {digest}");
+    }
     match row.event() {
         Ok(event) => one_line(&say(&event)),
         Err(unreadable) => one_line(&unreadable.to_string()),

@@ -6,6 +6,7 @@ mod canonical;
 mod chain;
 mod event;
 mod gates;
+mod kept;
 pub mod merkle;
 pub mod sign;
 mod verify;
@@ -23,6 +24,7 @@ pub use gates::{
     AdmissionPolicy, ApprovalAsked, ApprovalConsumed, ApprovalCreated, ApprovalSettled, ApprovalTerms, ApprovalVote, BudgetLimited,
     BudgetReserved, BudgetSettled, Cause, KillSeen, Proposal, Resumption, Suspension,
 };
+pub use kept::{KeptBody, phase_of_kept};
 pub use verify::{ChainError, Expected, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
 
 use serde::{Deserialize, Serialize};

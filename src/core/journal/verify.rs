@@ -88,6 +88,8 @@ pub struct Verified {
     pub met: u64,
     /// Roots saved outside that are of other logs: journals that were there before this one, or belong to other operators.
     pub of_others: u64,
+    /// Bodies that are kept in the artifact store. Rows and chain hold their digests; that they are there is not checked by this.
+    pub kept: u64,
     /// What is signed; None where no key was introduced.
     pub signed: Option<Signed>,
 }
@@ -151,6 +153,7 @@ pub struct Verifier {
     keys: Vec<PublicKey>,
     run: Option<String>,
     chosen: Vec<Stream>,
+    kept: u64,
 }
 
 impl Verifier {
@@ -182,6 +185,7 @@ impl Verifier {
             keys,
             run,
             chosen: Vec::new(),
+            kept: 0,
         };
         for head in heads {
             verifier.heads.entry(head.stream.clone()).or_default().push(head);
@@ -204,10 +208,14 @@ impl Verifier {
             let (stream, kind) = (stream.as_str().into(), kind.as_str().into());
             return Err(ChainError::NotCanonical { gseq: *gseq, stream, seq: seq.0, kind });
         }
-        let event = row.event()?;
+        // What is kept elsewhere says nothing of keys or names; whether it is there and whole, who has the artifacts can tell.
+        let event = if row.kept()?.is_some() { None } else { Some(row.event()?) };
         self.meet_head(row)?;
-        self.attest(row, &event)?;
-        self.choose(row, &event);
+        match &event {
+            Some(event) => self.attest(row, event)?,
+            None => self.kept += 1,
+        }
+        self.choose(row, event.as_ref());
         self.rows = expected;
         self.prev = row.hash;
         self.epoch = row.epoch;
@@ -254,9 +262,9 @@ impl Verifier {
         self.recent.push_back(Recent { gseq, stream: number, head });
     }
 
-    fn choose(&mut self, row: &Row, event: &Event) {
+    fn choose(&mut self, row: &Row, event: Option<&Event>) {
         let Some(run) = &self.run else { return };
-        let named = if let Event::RunStarted(started) = event {
+        let named = if let Some(Event::RunStarted(started)) = event {
             run.split_once('/') == Some((started.namespace.as_str(), started.name.as_str()))
         } else {
             false
@@ -414,7 +422,7 @@ impl Verifier {
         });
         let heads = self.tips.into_iter().map(|(stream, tip)| (stream, tip.head)).collect();
         let (rows, hash, met, of_others) = (self.rows, self.prev, self.met_count, self.of_others);
-        Ok(Verified { rows, hash, heads, chosen: self.chosen, met, of_others, signed })
+        Ok(Verified { rows, hash, heads, chosen: self.chosen, met, of_others, kept: self.kept, signed })
     }
 
     /// If roots were saved, some must be this journal's.

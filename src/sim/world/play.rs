@@ -259,7 +259,7 @@ impl Play {
         let Play { shared, life, .. } = self;
         drop(life);
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
-        let rows = runtime.block_on(rows_of(&shared.journal.open()));
+        let rows = runtime.block_on(rows_of(&shared.journal.open(), &shared.artifacts));
         let mut sim = shared.lock();
         match rows {
             Ok(rows) => wrong.extend(sim.verdict(&rows)),

@@ -9,6 +9,7 @@ mod memory;
 use std::path::Path;
 
 use reeve_core::Digest;
+use reeve_core::journal::{ChainError, Row};
 
 use crate::StoreError;
 use folder::Folder;
@@ -73,6 +74,17 @@ impl Artifacts {
             Place::Folder(folder) => folder.get(digest).await,
             Place::Memory(memory) => memory.get(digest),
         }
+    }
+
+    /// The row with its body, which is read from here if the row names one that is kept: [`Row::event`] can be asked then.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Corrupt`], [`StoreError::Unavailable`]; [`StoreError::BadRow`] where the body is no event.
+    pub async fn with_body(&self, row: Row) -> Result<Row, StoreError> {
+        let bad = |gseq: u64, error: &ChainError| StoreError::BadRow { gseq: i64::try_from(gseq).unwrap_or(i64::MAX), why: error.to_string() };
+        let Some(kept) = row.kept().map_err(|error| bad(row.gseq, &error))? else { return Ok(row) };
+        let (gseq, body) = (row.gseq, self.get(&kept.digest).await?);
+        row.with_kept_body(body).map_err(|error| bad(gseq, &error))
     }
 
     /// Points a name at an artifact: what was merged, for example. The name is durable when this returns; doing it again changes nothing.

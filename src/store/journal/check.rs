@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 
 use super::ledger::{Ledger, Posting};
 use super::{Backing, Journal, on_each};
-use crate::{BudgetError, StoreError, VerifyError};
+use crate::{Artifacts, BudgetError, StoreError, VerifyError};
 
 /// Rows that are held at once: enough to hide the reading behind the hashing.
 const PAGE_ROWS: u32 = 512;
@@ -36,7 +36,15 @@ impl Journal {
     /// # Errors
     /// As [`Journal::verify`].
     pub async fn verify_against(&self, verifier: Verifier) -> Result<Verified, VerifyError> {
-        let verified = self.verify_all(verifier).await;
+        self.verify_with(verifier, None).await
+    }
+
+    /// As [`Journal::verify_against`]; and where the artifacts are given, each body that is kept there is read and compared with its row.
+    ///
+    /// # Errors
+    /// As [`Journal::verify`]; [`VerifyError::Kept`].
+    pub async fn verify_with(&self, verifier: Verifier, artifacts: Option<&Artifacts>) -> Result<Verified, VerifyError> {
+        let verified = self.verify_all(verifier, artifacts).await;
         if verified.is_err()
             && let Backing::Sqlite(file) = &self.backing
             && file.moved_while_read()
@@ -47,19 +55,23 @@ impl Journal {
         verified
     }
 
-    async fn verify_all(&self, verifier: Verifier) -> Result<Verified, VerifyError> {
-        let verified = self.verify_rows(verifier).await?;
+    async fn verify_all(&self, verifier: Verifier, artifacts: Option<&Artifacts>) -> Result<Verified, VerifyError> {
+        let verified = self.verify_rows(verifier, artifacts).await?;
         self.check_budgets().await?;
         Ok(verified)
     }
 
-    async fn verify_rows(&self, mut verifier: Verifier) -> Result<Verified, VerifyError> {
+    async fn verify_rows(&self, mut verifier: Verifier, artifacts: Option<&Artifacts>) -> Result<Verified, VerifyError> {
         let upto = self.upto().await?;
         let mut rows = self.page(i64::MIN, upto, PAGE_ROWS).await?;
         while let Some(last) = rows.last() {
             let from = last.gseq;
+            let kept: Vec<Row> = rows.iter().filter(|row| artifacts.is_some() && names_a_body(row)).cloned().collect();
             let (checked, next) = tokio::join!(self.check(verifier, rows), self.page_after(from, upto));
             verifier = checked?;
+            for row in kept {
+                body_is_there(artifacts, row).await?;
+            }
             rows = next?;
         }
         Ok(verifier.finish()?)
@@ -110,6 +122,23 @@ impl Journal {
     }
 }
 
+fn names_a_body(row: &Row) -> bool {
+    matches!(row.kept(), Ok(Some(_)))
+}
+
+/// Where the artifacts are given, the body that a row names must be there, whole, and the event that the row's kind says.
+async fn body_is_there(artifacts: Option<&Artifacts>, row: Row) -> Result<(), VerifyError> {
+    let Some(artifacts) = artifacts.filter(|_| names_a_body(&row)) else { return Ok(()) };
+    let (gseq, kind) = (row.gseq, row.kind.as_str().into());
+    match artifacts.with_body(row).await {
+        Ok(_) => Ok(()),
+        Err(error @ (StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::BadRow { .. })) => {
+            Err(VerifyError::Kept { gseq, kind, why: error.to_string() })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn check_page(mut verifier: Verifier, rows: &[Row]) -> Result<Verifier, ChainError> {
     rows.iter().try_for_each(|row| verifier.row(row))?;
     Ok(verifier)
@@ -137,7 +166,19 @@ pub async fn verify_export(
 ///
 /// # Errors
 /// As [`verify_export`].
-pub async fn verify_export_against(mut reader: impl AsyncBufRead + Unpin, mut verifier: Verifier) -> Result<Verified, VerifyError> {
+pub async fn verify_export_against(reader: impl AsyncBufRead + Unpin, verifier: Verifier) -> Result<Verified, VerifyError> {
+    verify_export_with(reader, verifier, None).await
+}
+
+/// As [`verify_export_against`]; and where the artifacts are given, each body that is kept there is read and compared with its row.
+///
+/// # Errors
+/// As [`verify_export`]; [`VerifyError::Kept`].
+pub async fn verify_export_with(
+    mut reader: impl AsyncBufRead + Unpin,
+    mut verifier: Verifier,
+    artifacts: Option<&Artifacts>,
+) -> Result<Verified, VerifyError> {
     let mut ledger = Ledger::default();
     let mut text = Vec::new();
     for line in 1.. {
@@ -157,6 +198,7 @@ pub async fn verify_export_against(mut reader: impl AsyncBufRead + Unpin, mut ve
         if let Some(posting) = Posting::read(&row.kind, &row.body).map_err(|error| no_row(error.to_string()))? {
             ledger.post(&posting).map_err(|refusal| BudgetError::Row { gseq: row.gseq, why: refusal.to_string() })?;
         }
+        body_is_there(artifacts, row).await?;
     }
     Ok(verifier.finish()?)
 }

@@ -27,7 +27,7 @@ use request::Request;
 use sqlite::Sqlite;
 use writer::Order;
 
-pub use check::{verify_export, verify_export_against};
+pub use check::{verify_export, verify_export_against, verify_export_with};
 pub use memory::{Gate, Lost, MemoryDatabase};
 pub use place::{DatabaseUrl, InvalidPlace, Place};
 pub use read::{FoundRun, OpenReservation, StreamBrief};

@@ -1,7 +1,7 @@
 //! An append, checked as far as can be without its database.
 
 use reeve_core::Digest;
-use reeve_core::journal::{Epoch, Row, RowDraft, Seq, Stream, is_canonical};
+use reeve_core::journal::{ChainError, Epoch, Row, RowDraft, Seq, Stream, is_canonical};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 
 use super::ledger::Posting;
@@ -70,7 +70,10 @@ fn check_draft(epoch: Epoch, stream: &Stream, draft: &RowDraft) -> Result<(), St
         prev: Digest::ZERO,
         hash: Digest::ZERO,
     };
-    row.event().map_err(|error| StoreError::Malformed { why: error.to_string() })?;
+    let malformed = |error: ChainError| StoreError::Malformed { why: error.to_string() };
+    if row.kept().map_err(malformed)?.is_none() {
+        row.event().map_err(malformed)?;
+    }
     if !is_canonical(&row.body) {
         return Err(StoreError::Malformed { why: format!("the body of a {kind} event is not in the canonical form of RFC 8785") });
     }
