@@ -11,6 +11,7 @@
 mod common;
 mod crash_matrix;
 mod journal_faults;
+mod kept;
 mod random;
 mod sabotage;
 mod scenarios;

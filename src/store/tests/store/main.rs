@@ -12,6 +12,7 @@ mod disk;
 mod faults;
 mod given;
 mod home;
+mod kept;
 mod memory;
 mod open;
 mod postgres;
