@@ -15,10 +15,12 @@
 #![deny(missing_docs)]
 
 mod artifacts;
+mod collect;
 mod error;
 mod journal;
 
-pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
+pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES, MIN_COLLECTED_AGE, OldArtifact};
+pub use collect::{Collected, Collection};
 pub use error::{BudgetError, StoreError, VerifyError};
 pub use journal::{
     DatabaseUrl, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, OpenReservation, Place, StreamBrief, verify_export,

@@ -92,7 +92,13 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    async fn open(&self) -> Result<Journal, Failure> {
+    /// Where the journal is, and the artifacts beside it.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Opens it to read.
+    pub(crate) async fn open(&self) -> Result<Journal, Failure> {
         let place = match self.database.clone().or_else(DatabaseArgument::of_environment) {
             Some(given) => given.place()?,
             None => Place::File(self.data_dir.join("journal.db")),
@@ -141,7 +147,7 @@ async fn export(database: &Database) -> Result<(), Failure> {
 }
 
 /// A row that cannot be read is the answer no; a file that cannot be opened could not be tried.
-fn of_store(error: StoreError) -> Failure {
+pub(crate) fn of_store(error: StoreError) -> Failure {
     if is_an_answer(&error) { Failure::no(error) } else { Failure::unusable(error) }
 }
 

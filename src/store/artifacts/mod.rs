@@ -3,15 +3,18 @@
 //! Architecture invariant: whatever keeps them, bytes are handed out only when they hash to the digest that was asked for.
 //! (`bytes_that_changed_are_never_handed_out`)
 
+mod collect;
 mod folder;
 mod memory;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use reeve_core::Digest;
 use reeve_core::journal::{ChainError, Row};
 
 use crate::StoreError;
+pub use collect::{MIN_COLLECTED_AGE, OldArtifact};
 use folder::Folder;
 use memory::Memory;
 
@@ -116,6 +119,40 @@ impl Artifacts {
         match &self.0 {
             Place::Folder(folder) => folder.pointed(name).await,
             Place::Memory(memory) => Ok(memory.pointed(name)),
+        }
+    }
+
+    /// Whether there is an artifact of this digest; if so, it is as if it had just been put: no collection takes it before a row can name it.
+    /// To be asked instead of [`Artifacts::has`] by who is about to journal the digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn renew(&self, digest: &Digest) -> Result<bool, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.renew(digest).await,
+            Place::Memory(memory) => Ok(memory.has(digest)),
+        }
+    }
+
+    /// Artifacts that were put, or named anew, before that time, and to which no name points. In memory there are none: they end with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Malformed`] for a name that points at no digest: then nothing is known to be unnamed.
+    pub async fn old(&self, before: SystemTime) -> Result<Vec<OldArtifact>, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.old(before).await,
+            Place::Memory(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes an artifact that no row names, if it is still older than that. Whether it was removed: one that was put again stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn remove_old(&self, digest: &Digest, before: SystemTime) -> Result<bool, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.remove_old(digest, before).await,
+            Place::Memory(_) => Ok(false),
         }
     }
 

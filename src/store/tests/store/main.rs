@@ -7,6 +7,7 @@ mod attacks;
 mod audit;
 mod budgets;
 mod check;
+mod collect;
 mod crash;
 mod disk;
 mod faults;
