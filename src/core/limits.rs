@@ -80,5 +80,9 @@ pub const MAX_UNCERTAIN_REQUESTS: u32 = 2;
 /// verifier holds so many rows' hashes (56 bytes each) to find it; the last row of a stream is found however long ago it was written.
 pub const SIGNED_WITHIN_ROWS: usize = 16_384;
 
+/// Places between those of others in which the rows of one run stand that is archived, places: each takes some 210 bytes of a row. A run of
+/// 50 steps beside others has some 150.
+pub const MAX_ARCHIVED_PLACES: usize = 1_000;
+
 /// Heads in one `journal.anchored`, heads: each takes some 250 bytes of a row that may have 256 KiB.
 pub const MAX_ANCHORED_HEADS: usize = 256;

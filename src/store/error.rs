@@ -230,6 +230,14 @@ pub enum VerifyError {
         /// Why.
         why: String,
     },
+    /// A file of archived runs that is not what the journal names, or cannot be read as one.
+    #[error("archive {}: {why}", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A line of an export that is no row.
     #[error("line {line} of the export is no row: {why}")]
     Line {
@@ -272,7 +280,7 @@ impl VerifyError {
     /// What kind of trouble it is.
     pub fn class(&self) -> Class {
         match self {
-            VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Kept { .. } | VerifyError::Line { .. } => Class::Invalid,
+            VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Kept { .. } | VerifyError::Archive { .. } | VerifyError::Line { .. } => Class::Invalid,
             VerifyError::Store(error) => error.class(),
         }
     }

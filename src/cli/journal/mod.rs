@@ -1,6 +1,7 @@
 //! `reeve journal`: what convinces someone who trusts neither the database nor the operator.
 
 mod anchor;
+mod archive;
 mod key;
 mod migrate;
 mod replay;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::database::DatabaseArgument;
 use crate::exit::Failure;
+use archive::Archive;
 use key::PublicKeyOf;
 use migrate::Migrate;
 use replay::ReplayRuns;
@@ -59,6 +61,9 @@ enum JournalVerb {
         #[command(flatten)]
         database: Database,
     },
+    /// Moves the rows of runs that have ended into a file, from which the journal still verifies
+    #[command(after_help = archive::EXAMPLES)]
+    Archive(Archive),
     /// Makes the tables of a PostgreSQL database, or brings them up to date, as the role that owns them
     #[command(after_help = migrate::EXAMPLES)]
     Migrate(Migrate),
@@ -74,6 +79,7 @@ impl JournalCommand {
             JournalVerb::Replay(replay) => replay.run().await,
             JournalVerb::WhatIf(what_if) => what_if.run().await,
             JournalVerb::Export { database } => export(&database).await,
+            JournalVerb::Archive(archive) => archive.run().await,
             JournalVerb::Migrate(migrate) => migrate.run().await,
         }
     }
@@ -99,11 +105,14 @@ impl Database {
 
     /// Opens it to read.
     pub(crate) async fn open(&self) -> Result<Journal, Failure> {
-        let place = match self.database.clone().or_else(DatabaseArgument::of_environment) {
-            Some(given) => given.place()?,
-            None => Place::File(self.data_dir.join("journal.db")),
-        };
-        Journal::open_read_only_at(&place).await.map_err(of_store)
+        Journal::open_read_only_at(&self.place()?).await.map_err(of_store)
+    }
+
+    fn place(&self) -> Result<Place, Failure> {
+        match self.database.clone().or_else(DatabaseArgument::of_environment) {
+            Some(given) => given.place(),
+            None => Ok(Place::File(self.data_dir.join("journal.db"))),
+        }
     }
 }
 

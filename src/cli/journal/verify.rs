@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use reeve_core::journal::sign::PublicKey;
-use reeve_core::journal::{Expected, Signed, Stream, Verified, Verifier};
-use reeve_store::{Artifacts, VerifyError, verify_export_with};
+use reeve_core::journal::{ArchivedRun, Expected, Signed, Stream, Verified, Verifier};
+use reeve_store::{Beside, VerifyError, verify_export_with};
 use serde::Serialize;
 
 use super::anchor::Saved;
@@ -30,6 +30,9 @@ Examples:
   kubectl get agentruns -A -o json >runs.json
   kubectl get configmaps -A -l reeve.dev/journal-anchors -o json >roots.json
   reeve journal verify --file journal.jsonl --public-key reeve.pub --status runs.json --anchor roots.json
+
+  # Rows that were archived, where they stood; without the file it is said which runs they are of
+  reeve journal verify --archive runs-2026-q3.jsonl
 
   # Saved last month where nobody here can write: finds a chain that was signed anew by the holder of the operator's key
   reeve journal verify --database /backup/journal.db --anchor roots-of-last-month.json";
@@ -57,6 +60,9 @@ pub(super) struct Verify {
     /// --data-dir, if the journal there is what is checked
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
+    /// A file of runs that were archived; repeatable. Its rows are checked where they stood. Without it the journal says which runs are there
+    #[arg(long = "archive", value_name = "FILE")]
+    archives: Vec<PathBuf>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputFormat,
@@ -79,6 +85,8 @@ struct Answer {
     kept_bodies: u64,
     /// Whether they were read and compared.
     kept_bodies_checked: bool,
+    /// Runs whose rows stand in archives.
+    archived: Vec<ArchivedRun>,
     /// Roots of other logs: of journals that were there before this one, or of other operators.
     roots_of_others: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,26 +114,32 @@ impl Verify {
         let roots = saved.roots()?;
         let keys = self.public_keys.iter().map(|file| public_key(file)).collect::<Result<Vec<_>, _>>()?;
         let verifier = Verifier::expecting(Expected { heads: saved.heads, roots, keys, run: self.run.clone() });
-        let artifacts = self.source.artifacts(self.artifacts.as_deref())?;
+        let beside = Beside { artifacts: self.source.artifacts(self.artifacts.as_deref())?, archives: self.archives.clone() };
         let checked = match &self.source.file {
-            Some(file) => verify_export_with(lines(file).await?, verifier, artifacts.as_ref()).await,
-            None => self.source.database.open().await?.verify_with(verifier, artifacts.as_ref()).await,
+            Some(file) => verify_export_with(lines(file).await?, verifier, &beside).await,
+            None => self.source.database.open().await?.verify_with(verifier, &beside).await,
         };
         match checked {
-            Ok(verified) => self.say_yes(verified, artifacts.as_ref()),
-            Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Kept { .. } | VerifyError::Line { .. })) => self.say_no(&error),
+            Ok(verified) => self.say_yes(verified, beside.artifacts.is_some()),
+            Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Kept { .. } | VerifyError::Archive { .. } | VerifyError::Line { .. })) => self.say_no(&error),
             Err(VerifyError::Store(error)) if is_an_answer(&error) => self.say_no(&error.into()),
             Err(VerifyError::Store(error)) => Err(of_store(error)),
         }
     }
 
-    fn say_yes(&self, verified: Verified, artifacts: Option<&Artifacts>) -> Result<(), Failure> {
-        if let (Some(run), []) = (&self.run, verified.chosen.as_slice()) {
+    fn say_yes(&self, verified: Verified, has_artifacts: bool) -> Result<(), Failure> {
+        let is_chosen = |archived: &ArchivedRun| {
+            let wanted = self.run.as_deref().unwrap_or_default();
+            archived.run.as_str() == wanted || wanted.split_once('/') == Some((archived.namespace.as_str(), archived.name.as_str()))
+        };
+        if let (Some(run), []) = (&self.run, verified.chosen.as_slice())
+            && !verified.archived.iter().any(is_chosen)
+        {
             return Err(Failure::no(format!("the journal verifies, but has no run {run}: give NAMESPACE/NAME or a UID")));
         }
         let runs = verified.heads.keys().filter(|stream| **stream != Stream::operator()).count();
         match self.output {
-            OutputFormat::Table => self.say_lines(&verified, runs, artifacts.is_some()),
+            OutputFormat::Table => self.say_lines(&verified, runs, has_artifacts),
             OutputFormat::Json | OutputFormat::Yaml => {
                 let answer = Answer {
                     verified: true,
@@ -134,7 +148,8 @@ impl Verify {
                     head: Some(verified.hash.to_string()),
                     anchors_met: verified.met,
                     kept_bodies: verified.kept,
-                    kept_bodies_checked: artifacts.is_some(),
+                    kept_bodies_checked: has_artifacts,
+                    archived: verified.archived,
                     roots_of_others: verified.of_others,
                     signed: verified.signed,
                     signed_by_trusted_key: !self.public_keys.is_empty(),
@@ -154,6 +169,7 @@ impl Verify {
             let said = if has_artifacts { "each is there, and what its row names" } else { "which were not looked at: give --artifacts" };
             output::line(&format!("kept: {bodies} in the artifact store, {said}"))?;
         }
+        self.say_archived(verified)?;
         match &verified.signed {
             None => output::line("signed: no, the journal has no key")?,
             Some(signed) => {
@@ -162,7 +178,7 @@ impl Verify {
                 } else {
                     "which follows from the key given"
                 };
-                let left = match verified.rows.saturating_sub(signed.upto) {
+                let left = match verified.last.saturating_sub(signed.upto) {
                     0 => String::new(),
                     left => format!(", the {} after it chained only", output::count(left, "row")),
                 };
@@ -178,6 +194,18 @@ impl Verify {
         if verified.of_others > 0 {
             let roots = output::count(verified.of_others, "root");
             output::line(&format!("note: {roots} of other journals, before this one or of other operators, cannot be compared with it"))?;
+        }
+        Ok(())
+    }
+
+    fn say_archived(&self, verified: &Verified) -> Result<(), Failure> {
+        for ArchivedRun { run, namespace, name, head, file, digest, checked, signed, by } in &verified.archived {
+            let rows = output::count(head.seq.0, "row");
+            let said = if *checked { "checked with the others".to_owned() } else { format!("not checked: give --archive {file} ({digest})") };
+            output::line(&format!("archived: {namespace}/{name} ({}), {rows}, head {}: {said}", run.as_str(), head.hash))?;
+            if verified.signed.is_some() && !signed {
+                output::line(&format!("note: row {by}, which says so, is not signed yet; whoever holds the database could have written it"))?;
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Dimension, Limits, usd};
 use reeve_core::journal::{
-    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, KeptBody, ModelAnswered, Observation, Resumption, Row, Suspension, ToolAsked, Verdict,
+    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, KeptBody, ModelAnswered, Observation, Resumption, Row, RunArchived, Suspension, ToolAsked, Verdict,
 };
 use reeve_core::tool::wire;
 
@@ -108,6 +108,10 @@ fn say(event: &Event) -> String {
                 format!("{} heads", heads.len())
             };
             format!("{heads} signed by {key_id}; the tree has {} heads and root {}", tree.size, short(&tree.root))
+        }
+        Event::RunArchived(archived) => {
+            let RunArchived { run, namespace, name, head, file, digest, .. } = &**archived;
+            format!("{namespace}/{name} ({}), {} rows, is in {file}, {}", run.as_str(), head.seq.0, short(digest))
         }
         Event::LeaseTaken { identity } => format!("{identity} leads"),
         Event::PolicyActivated(activated) => format!("{}/{} is now {}", activated.namespace, activated.name, short(&activated.digest)),

@@ -1,6 +1,7 @@
 //! The journal: what a row is, how rows are chained, and how a chain is checked. Storage is `reeve-store`'s.
 
 mod anchored;
+mod archived;
 mod bodies;
 mod canonical;
 mod chain;
@@ -12,6 +13,7 @@ pub mod sign;
 mod verify;
 
 pub use anchored::{Anchored, AnchoredHead, AnchoredTree, KeyIntroduced, KeyRotated, PostedRoot, SignedLog};
+pub use archived::{Gathered, Place, RunArchived};
 pub use bodies::{
     AcceptanceCommand, CheckpointTaken, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, PlannedTask, PolicyActivated,
     Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot, ToolAsked, ToolEnded, Verdict,
@@ -25,7 +27,7 @@ pub use gates::{
     BudgetReserved, BudgetSettled, Cause, KillSeen, Proposal, Resumption, Suspension,
 };
 pub use kept::{KeptBody, phase_of_kept};
-pub use verify::{ChainError, Expected, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
+pub use verify::{ArchivedRun, ChainError, Expected, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
 
 use serde::{Deserialize, Serialize};
 

@@ -19,8 +19,11 @@ use crate::Digest;
 use crate::limits::SIGNED_WITHIN_ROWS;
 
 mod error;
+mod gaps;
 
 pub use error::ChainError;
+use gaps::Gaps;
+pub use gaps::ArchivedRun;
 
 /// What somebody outside has kept of a journal, and expects of it.
 #[derive(Clone, Debug, Default)]
@@ -78,8 +81,12 @@ pub struct SignatureOf {
 pub struct Verified {
     /// Rows checked.
     pub rows: u64,
+    /// Position of the last one. More than rows, where runs are archived whose files were not given.
+    pub last: u64,
     /// Hash of the last one.
     pub hash: Digest,
+    /// Runs whose rows stand in files, by stream.
+    pub archived: Vec<ArchivedRun>,
     /// Head of each stream.
     pub heads: BTreeMap<Stream, Head>,
     /// The streams of the run that was looked for.
@@ -133,7 +140,10 @@ struct Recent {
 #[derive(Debug)]
 pub struct Verifier {
     rows: u64,
+    /// Position of the last row.
+    last: u64,
     prev: Digest,
+    gaps: Gaps,
     epoch: Epoch,
     tips: BTreeMap<Stream, Tip>,
     recent: VecDeque<Recent>,
@@ -169,7 +179,9 @@ impl Verifier {
         let Expected { heads, roots, keys, run } = expected;
         let mut verifier = Verifier {
             rows: 0,
+            last: 0,
             prev: Digest::ZERO,
+            gaps: Gaps::default(),
             epoch: Epoch(0),
             tips: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -195,12 +207,53 @@ impl Verifier {
 
     /// Checks the next row.
     ///
+    /// Rows may be missing, if a later `run.archived` says which. Until then nothing is said of what is wrong.
+    ///
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn row(&mut self, row: &Row) -> Result<(), ChainError> {
-        let expected = self.rows + 1;
-        if row.gseq != expected {
+        if self.gaps.has_failed() {
+            self.only_explain(row);
+            return Ok(());
+        }
+        match self.next(row) {
+            Err(error) if self.gaps.are_open() => {
+                self.gaps.fail(error);
+                self.only_explain(row);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Whether rows are missing of which nothing has said yet where they are: then what is wrong is said by [`Verifier::finish`].
+    pub fn is_waiting(&self) -> bool {
+        self.gaps.are_open()
+    }
+
+    /// Whether rows of this run were checked: None before its `run.archived` if it has one.
+    pub fn has_rows_of(&self, stream: &Stream) -> bool {
+        self.tips.contains_key(stream)
+    }
+
+    /// Something is wrong; it remains to be found whether a row that is missing comes before it.
+    fn only_explain(&mut self, row: &Row) {
+        if row.kind == "run.archived"
+            && let Ok(Event::RunArchived(said)) = row.event()
+        {
+            // What it gets wrong is not the first thing that is wrong.
+            let _ = self.gaps.explain(row.gseq, &said, None);
+        }
+    }
+
+    fn next(&mut self, row: &Row) -> Result<(), ChainError> {
+        let expected = self.last + 1;
+        if row.gseq < expected {
             return Err(ChainError::Gap { expected, found: row.gseq });
+        }
+        if row.gseq > expected {
+            self.gaps.open(expected, row.gseq - 1, self.prev, row.prev);
+            self.prev = row.prev;
         }
         self.link(row)?;
         let Row { gseq, stream, seq, kind, body, .. } = row;
@@ -216,7 +269,8 @@ impl Verifier {
             None => self.kept += 1,
         }
         self.choose(row, event.as_ref());
-        self.rows = expected;
+        self.rows += 1;
+        self.last = row.gseq;
         self.prev = row.hash;
         self.epoch = row.epoch;
         self.step(row);
@@ -236,6 +290,10 @@ impl Verifier {
         }
         if row.epoch < self.epoch {
             return Err(ChainError::EpochFell { gseq: row.gseq, before: self.epoch.0, found: row.epoch.0 });
+        }
+        if let Some(archived) = self.gaps.archived(&row.stream) {
+            let why = "it was archived before, and a run that was archived has no more rows".into();
+            return Err(ChainError::Archived { gseq: row.gseq, run: archived.run.as_str().into(), why });
         }
         let before = self.tips.get(&row.stream).map_or(0, |tip| tip.head.seq.0);
         if row.seq.0 != before + 1 {
@@ -291,13 +349,18 @@ impl Verifier {
     }
 
     fn attest(&mut self, row: &Row, event: &Event) -> Result<(), ChainError> {
-        let about_keys = matches!(event, Event::KeyIntroduced(_) | Event::KeyRotated(_) | Event::JournalAnchored(_));
+        let about_keys =
+            matches!(event, Event::KeyIntroduced(_) | Event::KeyRotated(_) | Event::JournalAnchored(_) | Event::RunArchived(_));
         if !about_keys {
             return Ok(());
         }
         let wrong = |why: String| ChainError::Signature { gseq: row.gseq, kind: row.kind.as_str().into(), why: why.into() };
         if row.stream != Stream::operator() {
             return Err(wrong(format!("it stands in stream {}, where no operator writes it", row.stream.as_str())));
+        }
+        if let Event::RunArchived(said) = event {
+            let tip = self.tips.get(&said.run).map(|tip| tip.head);
+            return self.gaps.explain(row.gseq, said, tip);
         }
         let size = self.log.tree().size();
         self.log.apply(row.hash, event).map_err(wrong)?;
@@ -330,6 +393,10 @@ impl Verifier {
                 let found = match self.tips.get(&signed.stream) {
                     Some(tip) if tip.head.seq < signed.seq => format!("had only {} rows of it by then", tip.head.seq.0),
                     Some(_) => format!("had written {SIGNED_WITHIN_ROWS} rows since"),
+                    None if self.gaps.are_open() => {
+                        self.gaps.unfound(gseq, signed.clone());
+                        continue;
+                    }
                     None => "has no such stream before".to_owned(),
                 };
                 return Err(ChainError::SignedMissing { gseq, stream, seq, found: found.into() });
@@ -396,15 +463,9 @@ impl Verifier {
     /// # Errors
     /// When something saved outside was never met: the tail was cut, the stream deleted, the journal exchanged. When a signature saved outside
     /// is not good. When no key that the reader trusts signs the journal.
-    pub fn finish(self) -> Result<Verified, ChainError> {
-        if let Some(saved) = self.heads.values().flatten().next() {
-            let found = match self.tips.get(&saved.stream) {
-                Some(tip) => format!("ends at {}", tip.head.seq.0),
-                None => "has no such stream".to_owned(),
-            };
-            self.is_genuine(saved)?;
-            return Err(unmet(saved, found));
-        }
+    pub fn finish(mut self) -> Result<Verified, ChainError> {
+        let mut archived = std::mem::take(&mut self.gaps).end()?;
+        self.meet_unmet_heads(&archived)?;
         if let Some(saved) = self.roots.values().flatten().next() {
             self.is_genuine_root(saved)?;
             return Err(unmet_root(saved, format!("has {} signed heads only: its tail was cut", self.log.tree().size())));
@@ -420,9 +481,34 @@ impl Verifier {
             root: self.log.tree().root(),
             upto: self.upto,
         });
+        archived.iter_mut().for_each(|run| run.signed = run.by <= self.upto);
         let heads = self.tips.into_iter().map(|(stream, tip)| (stream, tip.head)).collect();
-        let (rows, hash, met, of_others) = (self.rows, self.prev, self.met_count, self.of_others);
-        Ok(Verified { rows, hash, heads, chosen: self.chosen, met, of_others, kept: self.kept, signed })
+        let (rows, last, hash, met, of_others) = (self.rows, self.last, self.prev, self.met_count, self.of_others);
+        Ok(Verified { rows, last, hash, archived, heads, chosen: self.chosen, met, of_others, kept: self.kept, signed })
+    }
+
+    /// What was saved outside and never met must be of a run that was archived: its last row, which its `run.archived` names, or one before.
+    fn meet_unmet_heads(&mut self, archived: &[ArchivedRun]) -> Result<(), ChainError> {
+        for saved in std::mem::take(&mut self.heads).into_values().flatten() {
+            let found = match (self.tips.get(&saved.stream), archived.iter().find(|run| run.run == saved.stream)) {
+                (Some(tip), _) => format!("ends at {}", tip.head.seq.0),
+                (None, Some(run)) if saved.head == run.head => {
+                    self.met_count += 1;
+                    self.met.push(saved);
+                    continue;
+                }
+                // Only the file has that row.
+                (None, Some(run)) if saved.head.seq < run.head.seq => {
+                    self.met.push(saved);
+                    continue;
+                }
+                (None, Some(run)) => format!("has it archived, and it ended at {} {}", run.head.seq.0, run.head.hash),
+                (None, None) => "has no such stream".to_owned(),
+            };
+            self.is_genuine(&saved)?;
+            return Err(unmet(&saved, found));
+        }
+        Ok(())
     }
 
     /// If roots were saved, some must be this journal's.

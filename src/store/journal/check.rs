@@ -1,10 +1,11 @@
 //! Checking the chain, in the database and in what was exported from it.
 
-use reeve_core::journal::{ChainError, Head, Row, Stream, Verified, Verifier};
+use reeve_core::journal::{ChainError, Event, Head, Row, Stream, Verified, Verifier};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::ledger::{Ledger, Posting};
+use super::archives::{Archives, Beside};
+use super::ledger::{Ledger, Posting, Refusal};
 use super::{Backing, Journal, on_each};
 use crate::{Artifacts, BudgetError, StoreError, VerifyError};
 
@@ -13,7 +14,7 @@ const PAGE_ROWS: u32 = 512;
 
 /// The longest line of an export, bytes: a body is a JSON text inside a JSON string, whose quotes and backslashes double, and the other
 /// columns are short.
-const MAX_LINE_BYTES: u64 = 2 * MAX_EVENT_BODY_BYTES as u64 + 16 * 1024;
+pub(super) const MAX_LINE_BYTES: u64 = 2 * MAX_EVENT_BODY_BYTES as u64 + 16 * 1024;
 
 const EXPORTING: &str = "writing the export";
 
@@ -36,15 +37,15 @@ impl Journal {
     /// # Errors
     /// As [`Journal::verify`].
     pub async fn verify_against(&self, verifier: Verifier) -> Result<Verified, VerifyError> {
-        self.verify_with(verifier, None).await
+        self.verify_with(verifier, &Beside::default()).await
     }
 
-    /// As [`Journal::verify_against`]; and where the artifacts are given, each body that is kept there is read and compared with its row.
+    /// As [`Journal::verify_against`], with what is kept beside the journal: see [`Beside`].
     ///
     /// # Errors
-    /// As [`Journal::verify`]; [`VerifyError::Kept`].
-    pub async fn verify_with(&self, verifier: Verifier, artifacts: Option<&Artifacts>) -> Result<Verified, VerifyError> {
-        let verified = self.verify_all(verifier, artifacts).await;
+    /// As [`Journal::verify`]; [`VerifyError::Kept`], [`VerifyError::Archive`].
+    pub async fn verify_with(&self, verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {
+        let verified = self.verify_all(verifier, beside).await;
         if verified.is_err()
             && let Backing::Sqlite(file) = &self.backing
             && file.moved_while_read()
@@ -55,26 +56,32 @@ impl Journal {
         verified
     }
 
-    async fn verify_all(&self, verifier: Verifier, artifacts: Option<&Artifacts>) -> Result<Verified, VerifyError> {
-        let verified = self.verify_rows(verifier, artifacts).await?;
+    async fn verify_all(&self, verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {
+        let verified = self.verify_rows(verifier, beside).await?;
         self.check_budgets().await?;
         Ok(verified)
     }
 
-    async fn verify_rows(&self, mut verifier: Verifier, artifacts: Option<&Artifacts>) -> Result<Verified, VerifyError> {
+    async fn verify_rows(&self, mut verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {
+        let artifacts = beside.artifacts.as_ref();
+        let mut archives = Archives::open(&beside.archives).await?;
         let upto = self.upto().await?;
         let mut rows = self.page(i64::MIN, upto, PAGE_ROWS).await?;
         while let Some(last) = rows.last() {
             let from = last.gseq;
-            let kept: Vec<Row> = rows.iter().filter(|row| artifacts.is_some() && names_a_body(row)).cloned().collect();
-            let (checked, next) = tokio::join!(self.check(verifier, rows), self.page_after(from, upto));
+            let merged = archives.merged_page(rows).await?;
+            let kept: Vec<Row> = merged.iter().filter(|row| artifacts.is_some() && names_a_body(row)).cloned().collect();
+            let (checked, next) = tokio::join!(self.check(verifier, merged), self.page_after(from, upto));
             verifier = checked?;
             for row in kept {
                 body_is_there(artifacts, row).await?;
             }
             rows = next?;
         }
-        Ok(verifier.finish()?)
+        archives.are_at_their_end()?;
+        let verified = verifier.finish()?;
+        archives.are_named(&verified)?;
+        Ok(verified)
     }
 
     /// Hashing is the greater part; it runs beside the reading, and on no thread that others wait for. In memory there is only this one.
@@ -167,19 +174,22 @@ pub async fn verify_export(
 /// # Errors
 /// As [`verify_export`].
 pub async fn verify_export_against(reader: impl AsyncBufRead + Unpin, verifier: Verifier) -> Result<Verified, VerifyError> {
-    verify_export_with(reader, verifier, None).await
+    verify_export_with(reader, verifier, &Beside::default()).await
 }
 
-/// As [`verify_export_against`]; and where the artifacts are given, each body that is kept there is read and compared with its row.
+/// As [`verify_export_against`], with what is kept beside the journal: see [`Beside`].
 ///
 /// # Errors
-/// As [`verify_export`]; [`VerifyError::Kept`].
+/// As [`verify_export`]; [`VerifyError::Kept`], [`VerifyError::Archive`].
 pub async fn verify_export_with(
     mut reader: impl AsyncBufRead + Unpin,
     mut verifier: Verifier,
-    artifacts: Option<&Artifacts>,
+    beside: &Beside,
 ) -> Result<Verified, VerifyError> {
+    let artifacts = beside.artifacts.as_ref();
     let mut ledger = Ledger::default();
+    let mut archives = Archives::open(&beside.archives).await?;
+    let mut wrong = None;
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -194,11 +204,36 @@ pub async fn verify_export_with(
             return Err(no_row(if too_long { format!("it is longer than {MAX_LINE_BYTES} bytes") } else { "it is cut".to_owned() }));
         }
         let row: Row = serde_json::from_slice(&text).map_err(|error| no_row(error.to_string()))?;
-        verifier.row(&row)?;
-        if let Some(posting) = Posting::read(&row.kind, &row.body).map_err(|error| no_row(error.to_string()))? {
-            ledger.post(&posting).map_err(|refusal| BudgetError::Row { gseq: row.gseq, why: refusal.to_string() })?;
+        for row in archives.merged(row).await? {
+            verifier.row(&row)?;
+            match adds_up(&mut ledger, &verifier, &row) {
+                // Whether a row is missing before it, the rows after it say.
+                Err(error) if verifier.is_waiting() => wrong = wrong.or(Some(error)),
+                other => other?,
+            }
+            body_is_there(artifacts, row).await?;
         }
-        body_is_there(artifacts, row).await?;
     }
-    Ok(verifier.finish()?)
+    archives.are_at_their_end()?;
+    let verified = verifier.finish()?;
+    archives.are_named(&verified)?;
+    wrong.map_or(Ok(verified), Err)
+}
+
+/// What the row does to the budgets.
+fn adds_up(ledger: &mut Ledger, verifier: &Verifier, row: &Row) -> Result<(), VerifyError> {
+    let refused = |refusal: Refusal| BudgetError::Row { gseq: row.gseq, why: refusal.to_string() };
+    if row.kind == "run.archived" {
+        if let Event::RunArchived(archived) = row.event()?
+            && !verifier.has_rows_of(&archived.run)
+        {
+            ledger.spent(&archived.spent).map_err(refused)?;
+        }
+        return Ok(());
+    }
+    let unread = |error: serde_json::Error| StoreError::BadRow { gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX), why: error.to_string() };
+    if let Some(posting) = Posting::read(&row.kind, &row.body).map_err(unread)? {
+        ledger.post(&posting).map_err(refused)?;
+    }
+    Ok(())
 }

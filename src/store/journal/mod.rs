@@ -1,5 +1,7 @@
 //! The journal: opening it, appending to it, closing it.
 
+mod archive;
+mod archives;
 mod audit;
 mod books;
 mod check;
@@ -27,6 +29,8 @@ use request::Request;
 use sqlite::Sqlite;
 use writer::Order;
 
+pub use archive::{ArchiveError, NotArchived};
+pub use archives::Beside;
 pub use check::{verify_export, verify_export_against, verify_export_with};
 pub use memory::{Gate, Lost, MemoryDatabase};
 pub use place::{DatabaseUrl, InvalidPlace, Place};

@@ -95,6 +95,7 @@ impl Before<'_> {
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
             | Event::JournalAnchored(_)
+            | Event::RunArchived(_)
             | Event::LeaseTaken { .. } => Ok(Took::Outcome),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reeve_core::budget::{Amounts, Balance, Limits};
-use reeve_core::journal::{BudgetReserved, Row, Seq, Stream};
+use reeve_core::journal::{BudgetReserved, Head, Row, Seq, Stream};
 use sqlx::{Connection as _, PgConnection};
 
 use super::DatabaseUrl;
@@ -138,6 +138,9 @@ async fn write(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), S
         let query = sqlx::query(sql::SETTLE_RESERVATION).bind(key).bind(signed(*gseq)?);
         one_row(query.execute(&mut *connection).await.map_err(unposted)?.rows_affected())?;
     }
+    for (gseq, run, head) in &verdict.archived {
+        remove(connection, *gseq, run, head).await?;
+    }
     Ok(())
 }
 
@@ -166,6 +169,19 @@ async fn insert(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), 
     .bind(digests(|row| row.hash.to_string()));
     query.execute(connection).await.map_err(failed)?;
     Ok(())
+}
+
+/// Removes the rows of a run, which the row `gseq` says are archived; the triggers let no others go.
+async fn remove(connection: &mut PgConnection, gseq: u64, run: &Stream, head: &Head) -> Result<(), StoreError> {
+    let closes = sqlx::query(sql::INSERT_ARCHIVED).bind(run.as_str()).bind(signed(head.seq.0)?).bind(head.hash.to_string()).bind(signed(gseq)?);
+    closes.execute(&mut *connection).await.map_err(failed)?;
+    sqlx::query(sql::DELETE_RESERVATIONS).bind(run.as_str()).execute(&mut *connection).await.map_err(failed)?;
+    let removed = sqlx::query(sql::DELETE_RUN).bind(run.as_str()).execute(&mut *connection).await.map_err(failed)?.rows_affected();
+    if removed == head.seq.0 {
+        return Ok(());
+    }
+    let why = format!("run {} had {removed} rows, not {}: none of them was removed", run.as_str(), head.seq.0);
+    Err(StoreError::Refused { why })
 }
 
 async fn write_account(connection: &mut PgConnection, moved: &Moved) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use reeve_core::Digest;
 use reeve_core::journal::{Epoch, Expected, Row, RowDraft, Seq, Stream, Verifier};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
-use reeve_store::{Artifacts, Journal, StoreError, VerifyError, verify_export_with};
+use reeve_store::{Artifacts, Beside, Journal, StoreError, VerifyError, verify_export_with};
 
 use crate::given;
 use crate::home::{Home, on_every_database};
@@ -38,7 +38,8 @@ async fn a_large_body_is_named_by_its_row_and_checked_with_the_artifacts(home: H
     let mut export = Vec::new();
     assert_eq!(journal.export(&mut export).await.unwrap(), 3);
     assert!(export.len() < 8192, "it refers to the body, and does not carry it");
-    for beside in [None, Some(&artifacts)] {
+    let with_artifacts = Beside { artifacts: Some(artifacts.clone()), archives: Vec::new() };
+    for beside in [&Beside::default(), &with_artifacts] {
         let verified = journal.verify_with(verifier(), beside).await.unwrap();
         assert_eq!((verified.rows, verified.kept), (3, 1));
         assert_eq!(verify_export_with(export.as_slice(), verifier(), beside).await.unwrap(), verified);
@@ -53,8 +54,8 @@ async fn a_large_body_is_named_by_its_row_and_checked_with_the_artifacts(home: H
             None => std::fs::remove_file(&file).unwrap(),
         }
         for refused in [
-            journal.verify_with(verifier(), Some(&artifacts)).await.unwrap_err(),
-            verify_export_with(export.as_slice(), verifier(), Some(&artifacts)).await.unwrap_err(),
+            journal.verify_with(verifier(), &with_artifacts).await.unwrap_err(),
+            verify_export_with(export.as_slice(), verifier(), &with_artifacts).await.unwrap_err(),
         ] {
             assert!(matches!(&refused, VerifyError::Kept { gseq: 2, why, .. } if why.contains(what)), "{refused}");
         }

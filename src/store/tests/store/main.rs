@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod append;
+mod archive;
 mod artifacts;
 mod attacks;
 mod audit;
