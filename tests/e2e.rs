@@ -9,6 +9,7 @@ mod crash;
 mod crash_gates;
 mod goal;
 mod journal;
+mod kept;
 mod kills;
 mod kinds;
 mod leaders;

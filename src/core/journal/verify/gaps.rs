@@ -140,3 +140,6 @@ impl Gaps {
         Ok(self.archived.into_values().collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

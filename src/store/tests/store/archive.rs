@@ -140,7 +140,8 @@ async fn a_file_that_is_not_what_the_journal_names_does_not_verify(home: Home) {
     }
     let missing = verified(&journal, &[folder.path().join("no")]).await.unwrap_err();
     assert!(missing.to_string().contains("there is no such file"), "{missing}");
-    let another = interleaved(&home.another().await).await;
+    let elsewhere = home.another().await;
+    let another = interleaved(&elsewhere).await;
     append(&another, "operator", vec![given::limited("x/z", Some(1))]).await;
     let foreign = archive(&another, &folder, &["a"], "foreign.jsonl").await;
     let refused = verified(&journal, &[foreign]).await.unwrap_err();
