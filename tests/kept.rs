@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use reeve_core::journal::Row;
-use reeve_tests::{FakeModel, World, call, finish, reeve};
+use reeve_tests::{FakeModel, World, call, finish, one_line_written, reeve};
 use serde_json::json;
 
 fn said(output: &Output) -> String {
@@ -76,7 +76,7 @@ async fn an_answer_too_large_for_a_row_is_kept_and_replayed_and_verified() {
 #[tokio::test]
 async fn a_run_that_was_archived_verifies_from_its_file_and_the_operator_goes_on() {
     World::scenario("archived", async |world| {
-        let model = FakeModel::playing([call("fs.write", json!({"path": "a.txt", "content": "a\n"})), finish("Done.")]).await;
+        let model = FakeModel::playing(one_line_written()).await;
         world.agents_ask(&model).await;
         let operator = world.operator().await;
         world.run("old", json!({})).await;
@@ -121,7 +121,7 @@ async fn a_run_that_was_archived_verifies_from_its_file_and_the_operator_goes_on
         assert!(replayed.status.success() && said(&replayed).contains("same"), "{}", said(&replayed));
 
         let text = std::fs::read_to_string(file).unwrap();
-        std::fs::write(file, text.replacen("a.txt", "b.txt", 1)).unwrap();
+        std::fs::write(file, text.replacen("one.txt", "two.txt", 1)).unwrap();
         let changed = reeve(["journal", "verify", "--database", &database, "--archive", file]).await;
         assert!(changed.status.code() == Some(1) && said(&changed).contains("was changed"), "{}", said(&changed));
     })

@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   reeve artifacts gc --dry-run
   kubectl -n reeve-system exec deploy/reeve -- /reeve artifacts gc --older-than 30d
+  reeve artifacts gc --archive runs-2026-h1.jsonl
 
 An artifact stays while any row of the journal names it, or a name such as that of a merge points at it. It may run beside the operator: what is
 put again meanwhile is young, and stays.
@@ -45,6 +46,12 @@ struct Collect {
     /// Only artifacts that nobody put, or named anew, for so long: days, at least 1, such as 14d
     #[arg(long, value_name = "DAYS", default_value = "14d", value_parser = days)]
     older_than: Duration,
+    /// A file of runs that were archived; repeatable. What their rows name stays. Each that the journal names must be given
+    #[arg(long = "archive", value_name = "FILE")]
+    archives: Vec<PathBuf>,
+    /// Let go what only archived runs name: their large bodies, workspaces and patches
+    #[arg(long)]
+    forget_archived: bool,
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
@@ -89,6 +96,15 @@ impl Collect {
         let mut collection = Collection::of(&artifacts, before).await.map_err(of_store)?;
         let unread = |error| Failure::unusable(format!("nothing was removed, since what cannot be read may name anything: {error}"));
         collection.look_through(&journal, &artifacts).await.map_err(unread)?;
+        for file in &self.archives {
+            let unread = |error| Failure::unusable(format!("nothing was removed: {error}"));
+            collection.look_through_archive(file, &artifacts).await.map_err(unread)?;
+        }
+        let left: Vec<&str> = collection.unread_archives().collect();
+        if let (false, [_, ..]) = (self.forget_archived, left.as_slice()) {
+            let why = format!("nothing was removed: runs that are archived in {} may name anything", left.join(", "));
+            return Err(Failure::unusable(format!("{why}. Give --archive for each, or --forget-archived")));
+        }
         let collected = collection.end(&artifacts, self.dry_run).await.map_err(of_store)?;
         self.say(collected)
     }

@@ -1,12 +1,14 @@
 //! Removing the artifacts that no row of the journal names.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::SystemTime;
 
 use reeve_core::Digest;
-use reeve_core::journal::Row;
+use reeve_core::journal::{Event, Row};
 
-use crate::{Artifacts, Journal, OldArtifact, StoreError};
+use crate::journal::{ArchiveRows, digest_of};
+use crate::{Artifacts, Journal, OldArtifact, StoreError, VerifyError};
 
 /// Rows that are held at once.
 const PAGE_ROWS: u32 = 256;
@@ -31,6 +33,8 @@ pub struct Collection {
     before: SystemTime,
     old: u64,
     left: BTreeMap<Digest, OldArtifact>,
+    /// Files with rows that were archived and have not been read, by digest.
+    unread: BTreeMap<Digest, String>,
 }
 
 impl Collection {
@@ -40,7 +44,7 @@ impl Collection {
     /// As [`Artifacts::old`].
     pub async fn of(artifacts: &Artifacts, before: SystemTime) -> Result<Collection, StoreError> {
         let left: BTreeMap<Digest, OldArtifact> = artifacts.old(before).await?.into_iter().map(|old| (old.digest, old)).collect();
-        Ok(Collection { before, old: left.len() as u64, left })
+        Ok(Collection { before, old: left.len() as u64, left, unread: BTreeMap::new() })
     }
 
     /// Reads every row of the journal.
@@ -65,9 +69,40 @@ impl Collection {
     /// As [`Artifacts::with_body`].
     pub async fn row(&mut self, artifacts: &Artifacts, row: Row) -> Result<(), StoreError> {
         self.keep_named_in(&row.body);
+        if row.kind == "run.archived" {
+            let bad = |error: reeve_core::journal::ChainError| StoreError::BadRow {
+                gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX),
+                why: error.to_string(),
+            };
+            if let Event::RunArchived(archived) = row.event().map_err(bad)? {
+                self.unread.insert(archived.digest, archived.file.clone());
+            }
+        }
         let whole = artifacts.with_body(row).await?;
         self.keep_named_in(&whole.body);
         Ok(())
+    }
+
+    /// Reads the rows of runs that were archived into this file, after the journal's.
+    ///
+    /// # Errors
+    /// [`VerifyError::Archive`] where the journal names no such file; whatever keeps a row from being read.
+    pub async fn look_through_archive(&mut self, file: &Path, artifacts: &Artifacts) -> Result<(), VerifyError> {
+        let (digest, _) = digest_of(file).await?;
+        if self.unread.remove(&digest).is_none() {
+            let why = format!("the journal names no archive {digest}: it was changed, or is of another journal");
+            return Err(VerifyError::Archive { path: file.to_owned(), why });
+        }
+        let mut rows = ArchiveRows::open(file).await?;
+        while let Some(row) = rows.next().await? {
+            self.row(artifacts, row).await?;
+        }
+        Ok(())
+    }
+
+    /// Files that the journal names and that were not read: what their rows name is not known.
+    pub fn unread_archives(&self) -> impl Iterator<Item = &str> {
+        self.unread.values().map(String::as_str)
     }
 
     fn keep_named_in(&mut self, text: &str) {

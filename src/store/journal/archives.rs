@@ -35,14 +35,14 @@ struct Archive {
 
 /// The rows of one file.
 #[derive(Debug)]
-pub(super) struct ArchiveRows {
+pub(crate) struct ArchiveRows {
     path: PathBuf,
     reader: BufReader<File>,
     line: u64,
 }
 
 /// Digest and size of a file.
-pub(super) async fn digest_of(path: &Path) -> Result<(Digest, u64), VerifyError> {
+pub(crate) async fn digest_of(path: &Path) -> Result<(Digest, u64), VerifyError> {
     let failed = |error: std::io::Error| unreadable(path, &error);
     let mut file = File::open(path).await.map_err(failed)?;
     let (mut hashing, mut bytes, mut piece) = (Sha256::new(), 0_u64, vec![0; 256 * 1024]);
@@ -64,12 +64,12 @@ fn unreadable(path: &Path, error: &std::io::Error) -> VerifyError {
 }
 
 impl ArchiveRows {
-    pub(super) async fn open(path: &Path) -> Result<ArchiveRows, VerifyError> {
+    pub(crate) async fn open(path: &Path) -> Result<ArchiveRows, VerifyError> {
         let file = File::open(path).await.map_err(|error| unreadable(path, &error))?;
         Ok(ArchiveRows { path: path.to_owned(), reader: BufReader::new(file), line: 0 })
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Row>, VerifyError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Row>, VerifyError> {
         let mut text = Vec::new();
         let read = (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut text).await;
         if read.map_err(|error| unreadable(&self.path, &error))? == 0 {

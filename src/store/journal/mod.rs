@@ -31,6 +31,7 @@ use writer::Order;
 
 pub use archive::{ArchiveError, NotArchived};
 pub use archives::Beside;
+pub(crate) use archives::{ArchiveRows, digest_of};
 pub use check::{verify_export, verify_export_against, verify_export_with};
 pub use memory::{Gate, Lost, MemoryDatabase};
 pub use place::{DatabaseUrl, InvalidPlace, Place};

@@ -1,10 +1,11 @@
 //! Rows that go into a file, and what is left of them.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use reeve_core::journal::{ArchivedRun, ChainError, Epoch, Expected, Row, RowDraft, Seq, Stream, Verified, Verifier};
-use reeve_store::{ArchiveError, Beside, Journal, NotArchived, StoreError, VerifyError, verify_export_with};
+use reeve_store::{ArchiveError, Artifacts, Beside, Collection, Journal, NotArchived, StoreError, VerifyError, verify_export_with};
 use tempfile::TempDir;
 
 use crate::given;
@@ -13,6 +14,7 @@ use crate::home::{Home, on_stored_databases};
 on_stored_databases!(
     a_run_goes_into_a_file_and_the_journal_verifies_with_it_and_without,
     a_file_that_is_not_what_the_journal_names_does_not_verify,
+    what_an_archived_run_names_stays_if_its_file_is_given,
     only_a_run_that_has_ended_and_settled_goes,
     nothing_is_removed_where_the_file_cannot_be_written,
     no_row_goes_that_no_row_says_is_archived,
@@ -147,6 +149,32 @@ async fn a_file_that_is_not_what_the_journal_names_does_not_verify(home: Home) {
     let refused = verified(&journal, &[foreign]).await.unwrap_err();
     assert!(matches!(refused, VerifyError::Archive { .. }), "{refused}");
     verified(&journal, &[path]).await.unwrap();
+}
+
+/// What a run that is archived names is known from its file only.
+async fn what_an_archived_run_names_stays_if_its_file_is_given(home: Home) {
+    let folder = given::directory();
+    let journal = interleaved(&home).await;
+    let artifacts = Artifacts::open(&folder.path().join("artifacts")).await.unwrap();
+    let digest = artifacts.put(b"named by e".to_vec()).await.unwrap();
+    append(&journal, "e", vec![given::started("default", "e"), given::thought(&digest.to_string()), given::finished()]).await;
+    let path = archive(&journal, &folder, &["e"], "e.jsonl").await;
+    // Everything is old, seen from tomorrow.
+    let tomorrow = SystemTime::now() + Duration::from_hours(24);
+    for (archives, unnamed, unread) in [(vec![path.clone()], 0, 0), (Vec::new(), 1, 1)] {
+        let mut collection = Collection::of(&artifacts, tomorrow).await.unwrap();
+        collection.look_through(&journal, &artifacts).await.unwrap();
+        for path in &archives {
+            collection.look_through_archive(path, &artifacts).await.unwrap();
+        }
+        assert_eq!(collection.unread_archives().count(), unread);
+        assert_eq!(collection.end(&artifacts, true).await.unwrap().unnamed.len(), unnamed);
+    }
+    let mut collection = Collection::of(&artifacts, tomorrow).await.unwrap();
+    collection.look_through(&journal, &artifacts).await.unwrap();
+    std::fs::write(&path, "{}\n").unwrap();
+    let refused = collection.look_through_archive(&path, &artifacts).await.unwrap_err();
+    assert!(refused.to_string().contains("names no archive"), "{refused}");
 }
 
 async fn only_a_run_that_has_ended_and_settled_goes(home: Home) {
