@@ -42,7 +42,11 @@ async fn an_answer_too_large_for_a_row_is_kept_and_replayed_and_verified() {
         let artifacts = world.data().join("artifacts");
         let folder = artifacts.to_str().unwrap();
         let verified = reeve(["journal", "verify", "--database", &database, "--artifacts", folder]).await;
-        assert!(verified.status.success() && said(&verified).contains("kept: 2 bodies in the artifact store, each is there"), "{}", said(&verified));
+        assert!(
+            verified.status.success() && said(&verified).contains("kept: 2 bodies in the artifact store, each is there"),
+            "{}",
+            said(&verified)
+        );
 
         let export = reeve(["journal", "export", "--database", &database]).await.stdout;
         assert!(export.len() < 256 * 1024, "the export refers to them");
@@ -113,7 +117,10 @@ async fn a_run_that_was_archived_verifies_from_its_file_and_the_operator_goes_on
         let without = reeve(["journal", "verify", "--database", &database, "--status", status]).await;
         let expected = format!("archived: {run}");
         let words = said(&without);
-        assert!(without.status.success() && words.contains(&expected) && words.contains(&format!("not checked: give --archive {file}")), "{words}");
+        assert!(
+            without.status.success() && words.contains(&expected) && words.contains(&format!("not checked: give --archive {file}")),
+            "{words}"
+        );
         assert!(!words.contains("not signed yet"), "{words}");
         let with = reeve(["journal", "verify", "--database", &database, "--status", status, "--archive", file]).await;
         assert!(with.status.success() && said(&with).contains("checked with the others"), "{}", said(&with));

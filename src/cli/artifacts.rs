@@ -92,7 +92,8 @@ impl Collect {
         // Nothing is swept: the operator may be writing there.
         let artifacts = Artifacts::open_read_only(&folder).map_err(Failure::unusable)?;
         let journal = self.database.open().await?;
-        let before = SystemTime::now().checked_sub(self.older_than).ok_or_else(|| Failure::unusable("--older-than reaches too far back"))?;
+        let before =
+            SystemTime::now().checked_sub(self.older_than).ok_or_else(|| Failure::unusable("--older-than reaches too far back"))?;
         let mut collection = Collection::of(&artifacts, before).await.map_err(of_store)?;
         let unread = |error| Failure::unusable(format!("nothing was removed, since what cannot be read may name anything: {error}"));
         collection.look_through(&journal, &artifacts).await.map_err(unread)?;
@@ -143,8 +144,7 @@ mod tests {
     fn an_age_is_whole_days_and_at_least_one() {
         assert_eq!(days("14d"), Ok(Duration::from_secs(14 * 86_400)));
         for text in ["", "d", "14", "0d", "1h", "-1d", "+1d", "1.5d", "99999999999d"] {
-            let refused = days(text).expect_err(text);
-            assert!(refused.contains("expected days"), "{text}: {refused}");
+            assert!(days(text).is_err_and(|why| why.contains("expected days")), "{text}");
         }
     }
 }

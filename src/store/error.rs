@@ -280,7 +280,11 @@ impl VerifyError {
     /// What kind of trouble it is.
     pub fn class(&self) -> Class {
         match self {
-            VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Kept { .. } | VerifyError::Archive { .. } | VerifyError::Line { .. } => Class::Invalid,
+            VerifyError::Chain(_)
+            | VerifyError::Budget(_)
+            | VerifyError::Kept { .. }
+            | VerifyError::Archive { .. }
+            | VerifyError::Line { .. } => Class::Invalid,
             VerifyError::Store(error) => error.class(),
         }
     }

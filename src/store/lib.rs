@@ -23,6 +23,6 @@ pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES, MIN_COLLECTED_AGE, OldArtifac
 pub use collect::{Collected, Collection};
 pub use error::{BudgetError, StoreError, VerifyError};
 pub use journal::{
-    ArchiveError, Beside, DatabaseUrl, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, NotArchived, OpenReservation, Place, StreamBrief, verify_export,
-    verify_export_against, verify_export_with,
+    ArchiveError, Beside, DatabaseUrl, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, NotArchived, OpenReservation, Place,
+    StreamBrief, verify_export, verify_export_against, verify_export_with,
 };

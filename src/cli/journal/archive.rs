@@ -98,7 +98,15 @@ impl Archive {
         journal.close().await;
         self.say(moved, &stay, &file, digest)?;
         let refused = stay.iter().filter(|stays| named.contains(&stays.run)).count() as u64;
-        if refused == 0 { Ok(()) } else { Err(Failure::no(format!("{} that {} named must stay", output::count(refused, "run"), if refused == 1 { "was" } else { "were" }))) }
+        if refused == 0 {
+            Ok(())
+        } else {
+            Err(Failure::no(format!(
+                "{} that {} named must stay",
+                output::count(refused, "run"),
+                if refused == 1 { "was" } else { "were" }
+            )))
+        }
     }
 
     async fn open(&self) -> Result<Journal, Failure> {
@@ -111,9 +119,12 @@ impl Archive {
         {
             return Err(Failure::unusable(format!("{}: there is no such journal", path.display())));
         }
-        Journal::open_at(&place).await.map_err(|error| match &error {
-            StoreError::InUse { .. } => Failure::unusable(format!("{error}. Stop the operator (kubectl scale --replicas=0), archive, and start it again")),
-            _ => of_store(error),
+        Journal::open_at(&place).await.map_err(|error| {
+            if matches!(error, StoreError::InUse { .. }) {
+                let how = "Stop the operator (kubectl scale --replicas=0), archive, and start it again";
+                return Failure::unusable(format!("{error}. {how}"));
+            }
+            of_store(error)
         })
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct JournalCommand {
 enum JournalVerb {
     /// Checks the whole chain, and that heads saved elsewhere are in it
     #[command(after_help = verify::EXAMPLES)]
-    Verify(Verify),
+    Verify(Box<Verify>),
     /// Shows rows as a timeline
     #[command(after_help = show::EXAMPLES)]
     Show(Show),
@@ -73,7 +73,7 @@ impl JournalCommand {
     /// Runs it.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.command {
-            JournalVerb::Verify(verify) => Box::pin(verify.run()).await,
+            JournalVerb::Verify(verify) => Box::pin((*verify).run()).await,
             JournalVerb::PublicKey(key) => key.run(),
             JournalVerb::Show(show) => show.run().await,
             JournalVerb::Replay(replay) => replay.run().await,

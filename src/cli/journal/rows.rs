@@ -204,7 +204,12 @@ async fn whole(artifacts: Option<&Artifacts>, row: Row) -> Result<Row, Failure> 
     artifacts.with_body(row).await.map_err(|error| Failure::unusable(format!("{at}: {error}")))
 }
 
-async fn each_of(journal: &Journal, stream: &Stream, artifacts: Option<&Artifacts>, mut take: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(), Failure> {
+async fn each_of(
+    journal: &Journal,
+    stream: &Stream,
+    artifacts: Option<&Artifacts>,
+    mut take: impl FnMut(&Row) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut from = Seq(1);
     loop {
         let rows = journal.read(stream, from, PAGE_ROWS).await.map_err(of_store)?;

@@ -121,7 +121,13 @@ impl Verify {
         };
         match checked {
             Ok(verified) => self.say_yes(verified, beside.artifacts.is_some()),
-            Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Kept { .. } | VerifyError::Archive { .. } | VerifyError::Line { .. })) => self.say_no(&error),
+            Err(
+                error @ (VerifyError::Chain(_)
+                | VerifyError::Budget(_)
+                | VerifyError::Kept { .. }
+                | VerifyError::Archive { .. }
+                | VerifyError::Line { .. }),
+            ) => self.say_no(&error),
             Err(VerifyError::Store(error)) if is_an_answer(&error) => self.say_no(&error.into()),
             Err(VerifyError::Store(error)) => Err(of_store(error)),
         }
@@ -201,10 +207,13 @@ impl Verify {
     fn say_archived(&self, verified: &Verified) -> Result<(), Failure> {
         for ArchivedRun { run, namespace, name, head, file, digest, checked, signed, by } in &verified.archived {
             let rows = output::count(head.seq.0, "row");
-            let said = if *checked { "checked with the others".to_owned() } else { format!("not checked: give --archive {file} ({digest})") };
+            let said =
+                if *checked { "checked with the others".to_owned() } else { format!("not checked: give --archive {file} ({digest})") };
             output::line(&format!("archived: {namespace}/{name} ({}), {rows}, head {}: {said}", run.as_str(), head.hash))?;
             if verified.signed.is_some() && !signed {
-                output::line(&format!("note: row {by}, which says so, is not signed yet; whoever holds the database could have written it"))?;
+                output::line(&format!(
+                    "note: row {by}, which says so, is not signed yet; whoever holds the database could have written it"
+                ))?;
             }
         }
         Ok(())

@@ -3,7 +3,8 @@
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Dimension, Limits, usd};
 use reeve_core::journal::{
-    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, KeptBody, ModelAnswered, Observation, Resumption, Row, RunArchived, Suspension, ToolAsked, Verdict,
+    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, KeptBody, ModelAnswered, Observation, Resumption, Row, RunArchived, Suspension,
+    ToolAsked, Verdict,
 };
 use reeve_core::tool::wire;
 

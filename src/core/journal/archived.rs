@@ -127,17 +127,18 @@ impl Gathered {
     }
 
     fn read(&mut self, event: &Event) -> Result<(), String> {
-        match event {
-            Event::RunStarted(started) => self.name = Some((started.namespace.clone(), started.name.clone())),
-            Event::BudgetReserved(reserved) => drop(self.held.insert(reserved.key.clone(), reserved.account.clone())),
-            Event::BudgetSettled(settled) => {
-                if self.held.remove(&settled.key).as_ref() != Some(&settled.account) {
-                    return Err(format!("it settles {}, which it did not reserve", settled.key));
-                }
-                let spent = self.spent.entry(settled.account.clone()).or_default();
-                *spent = spent.plus(&settled.used).ok_or_else(|| "what it spent cannot be counted".to_owned())?;
+        if let Event::RunStarted(started) = event {
+            self.name = Some((started.namespace.clone(), started.name.clone()));
+        } else if let Event::BudgetReserved(reserved) = event {
+            self.held.insert(reserved.key.clone(), reserved.account.clone());
+        } else if let Event::BudgetSettled(settled) = event {
+            if self.held.remove(&settled.key).as_ref() != Some(&settled.account) {
+                return Err(format!("it settles {}, which it did not reserve", settled.key));
             }
-            _ => return Err("it has a row that belongs into the operator's stream".to_owned()),
+            let spent = self.spent.entry(settled.account.clone()).or_default();
+            *spent = spent.plus(&settled.used).ok_or_else(|| "what it spent cannot be counted".to_owned())?;
+        } else {
+            return Err("it has a row that belongs into the operator's stream".to_owned());
         }
         Ok(())
     }

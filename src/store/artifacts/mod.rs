@@ -84,7 +84,8 @@ impl Artifacts {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Corrupt`], [`StoreError::Unavailable`]; [`StoreError::BadRow`] where the body is no event.
     pub async fn with_body(&self, row: Row) -> Result<Row, StoreError> {
-        let bad = |gseq: u64, error: &ChainError| StoreError::BadRow { gseq: i64::try_from(gseq).unwrap_or(i64::MAX), why: error.to_string() };
+        let bad =
+            |gseq: u64, error: &ChainError| StoreError::BadRow { gseq: i64::try_from(gseq).unwrap_or(i64::MAX), why: error.to_string() };
         let Some(kept) = row.kept().map_err(|error| bad(row.gseq, &error))? else { return Ok(row) };
         let (gseq, body) = (row.gseq, self.get(&kept.digest).await?);
         row.with_kept_body(body).map_err(|error| bad(gseq, &error))

@@ -173,7 +173,10 @@ impl Survey {
             return Ok(());
         }
         self.has_key = true;
-        let bad = |error: reeve_core::journal::ChainError| StoreError::BadRow { gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX), why: error.to_string() };
+        let bad = |error: reeve_core::journal::ChainError| StoreError::BadRow {
+            gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX),
+            why: error.to_string(),
+        };
         if let Event::JournalAnchored(anchored) = row.event().map_err(bad)? {
             self.anchored.extend(anchored.heads.iter().map(|head| (head.stream.clone(), head.head())));
         }

@@ -62,7 +62,8 @@ impl Tables {
         let BudgetRow { gseq, kind, body, reservation } = row;
         if *kind == "run.archived" {
             // Its rows went in the transaction that wrote this one.
-            let archived: RunArchived = serde_json::from_str(body).map_err(|error| StoreError::BadRow { gseq: *gseq, why: error.to_string() })?;
+            let archived: RunArchived =
+                serde_json::from_str(body).map_err(|error| StoreError::BadRow { gseq: *gseq, why: error.to_string() })?;
             let spent = self.ledger.spent(&archived.spent);
             return Ok(spent.map_err(|refusal| BudgetError::Row { gseq: gseq.unsigned_abs(), why: refusal.to_string() })?);
         }

@@ -231,7 +231,8 @@ fn adds_up(ledger: &mut Ledger, verifier: &Verifier, row: &Row) -> Result<(), Ve
         }
         return Ok(());
     }
-    let unread = |error: serde_json::Error| StoreError::BadRow { gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX), why: error.to_string() };
+    let unread =
+        |error: serde_json::Error| StoreError::BadRow { gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX), why: error.to_string() };
     if let Some(posting) = Posting::read(&row.kind, &row.body).map_err(unread)? {
         ledger.post(&posting).map_err(refused)?;
     }

@@ -86,11 +86,17 @@ impl Gaps {
         said.check().map_err(wrong)?;
         match tip {
             Some(head) if head == said.head => {}
-            Some(head) => return Err(wrong(format!("its last row here is {} {}, not {} {}", head.seq.0, head.hash, said.head.seq.0, said.head.hash))),
+            Some(head) => {
+                return Err(wrong(format!(
+                    "its last row here is {} {}, not {} {}",
+                    head.seq.0, head.hash, said.head.seq.0, said.head.hash
+                )));
+            }
             None => said.places.iter().try_for_each(|place| self.fill(place)).map_err(wrong)?,
         }
         let RunArchived { run, namespace, name, head, file, digest, .. } = said.clone();
-        let archived = ArchivedRun { run: run.clone(), namespace, name, head, file, digest, checked: tip.is_some(), signed: false, by: gseq };
+        let archived =
+            ArchivedRun { run: run.clone(), namespace, name, head, file, digest, checked: tip.is_some(), signed: false, by: gseq };
         if self.archived.insert(run.clone(), archived).is_some() {
             return Err(wrong("it was archived before".to_owned()));
         }
@@ -98,7 +104,10 @@ impl Gaps {
         for (by, signed) in signed {
             let beyond = signed.seq > head.seq;
             if beyond || signed.seq == head.seq && signed.hash != head.hash {
-                return Err(wrong(format!("its head is {} {}, but row {by} has {} signed as {}", head.seq.0, head.hash, signed.seq.0, signed.hash)));
+                return Err(wrong(format!(
+                    "its head is {} {}, but row {by} has {} signed as {}",
+                    head.seq.0, head.hash, signed.seq.0, signed.hash
+                )));
             }
         }
         Ok(())

@@ -173,7 +173,8 @@ async fn insert(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), 
 
 /// Removes the rows of a run, which the row `gseq` says are archived; the triggers let no others go.
 async fn remove(connection: &mut PgConnection, gseq: u64, run: &Stream, head: &Head) -> Result<(), StoreError> {
-    let closes = sqlx::query(sql::INSERT_ARCHIVED).bind(run.as_str()).bind(signed(head.seq.0)?).bind(head.hash.to_string()).bind(signed(gseq)?);
+    let closes =
+        sqlx::query(sql::INSERT_ARCHIVED).bind(run.as_str()).bind(signed(head.seq.0)?).bind(head.hash.to_string()).bind(signed(gseq)?);
     closes.execute(&mut *connection).await.map_err(failed)?;
     sqlx::query(sql::DELETE_RESERVATIONS).bind(run.as_str()).execute(&mut *connection).await.map_err(failed)?;
     let removed = sqlx::query(sql::DELETE_RUN).bind(run.as_str()).execute(&mut *connection).await.map_err(failed)?.rows_affected();

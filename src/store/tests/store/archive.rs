@@ -185,7 +185,9 @@ async fn only_a_run_that_has_ended_and_settled_goes(home: Home) {
     let (fit, stay) = journal.archivable(None, &named).await.unwrap();
     assert!(fit.is_empty());
     let why = |name: &str| stay.iter().find(|stays| stays.run == run(name)).map_or("", |NotArchived { why, .. }| why.as_str());
-    for (name, expected) in [("d", "not ended"), ("e", "e/1 is open"), ("f", "is no run"), ("g", "no such run"), ("operator", "no such run")] {
+    for (name, expected) in
+        [("d", "not ended"), ("e", "e/1 is open"), ("f", "is no run"), ("g", "no such run"), ("operator", "no such run")]
+    {
         assert!(why(name).contains(expected), "{name}: {stay:?}");
     }
     // By age: all that ended then have a time of 1970.

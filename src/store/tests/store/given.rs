@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Limits};
 use reeve_core::journal::{
-    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, PackedWorkspace, Row, RowDraft, RunFinished, RunLimits,
-    RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
+    Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, PackedWorkspace, Row, RowDraft, RunFinished,
+    RunLimits, RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
 use reeve_core::run::EndReason;
 use reeve_core::tool::{Role, wire};
@@ -117,8 +117,7 @@ fn operator(event: &Event) -> RowDraft {
 }
 
 /// Makes a file what the first release left: SQL.
-pub(crate) const WITHOUT_BUDGETS: &str =
-    "DROP TRIGGER journal_run_is_archived; DROP TRIGGER journal_no_delete; DROP TABLE archived_run;
+pub(crate) const WITHOUT_BUDGETS: &str = "DROP TRIGGER journal_run_is_archived; DROP TRIGGER journal_no_delete; DROP TABLE archived_run;
     CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'journal: rows are never deleted'); END;
     DROP TABLE budget_reservation; DROP TABLE budget_account; DELETE FROM _sqlx_migrations WHERE version > 1;";
 

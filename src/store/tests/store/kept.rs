@@ -48,7 +48,9 @@ async fn a_large_body_is_named_by_its_row_and_checked_with_the_artifacts(home: H
     let hex = digest.hex();
     let file = directory.path().join(&hex[..2]).join(&hex[2..]);
     let bytes = std::fs::read(&file).unwrap();
-    for (found, what) in [(Some([&bytes[..bytes.len() - 3], b"y\"}"].concat()), "corrupt"), (Some(Vec::new()), "corrupt"), (None, "not in the store")] {
+    for (found, what) in
+        [(Some([&bytes[..bytes.len() - 3], b"y\"}"].concat()), "corrupt"), (Some(Vec::new()), "corrupt"), (None, "not in the store")]
+    {
         match found {
             Some(found) => std::fs::write(&file, found).unwrap(),
             None => std::fs::remove_file(&file).unwrap(),
