@@ -233,7 +233,7 @@ impl Verifier {
         self.gaps.are_open()
     }
 
-    /// Whether rows of this run were checked: None before its `run.archived` if it has one.
+    /// Whether any row of this stream was checked so far.
     pub fn has_rows_of(&self, stream: &Stream) -> bool {
         self.tips.contains_key(stream)
     }
