@@ -11,6 +11,7 @@ mod fork;
 mod goal;
 mod journal;
 mod journal_faults;
+mod kept;
 mod kills;
 mod kinds;
 mod leaders;

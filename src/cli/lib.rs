@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod artifact;
+mod artifacts;
 mod backtest;
 mod cluster;
 mod completion;

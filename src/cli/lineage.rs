@@ -26,12 +26,31 @@ pub(crate) async fn rows(api: &mut ReadApi, namespace: &str, name: &str, uid: Op
     }
 }
 
+/// Each row, and the row with its body, which is read from the operator's artifacts if the row names one that is kept there.
+///
+/// # Errors
+/// Which body could not be read, and why.
+pub(crate) async fn whole(api: &mut ReadApi, rows: Vec<Row>) -> Result<Vec<(Row, Row)>, String> {
+    let mut pairs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let with_body = match row.kept().map_err(|error| error.to_string())? {
+            Some(kept) => {
+                let body = api.get(&format!("artifacts/{}", kept.digest)).await.map_err(|error| error.to_string())?;
+                row.clone().with_kept_body(body).map_err(|error| error.to_string())?
+            }
+            None => row.clone(),
+        };
+        pairs.push((row, with_body));
+    }
+    Ok(pairs)
+}
+
 /// What the run with these rows goes on from, if it was forked: its ancestors' rows, each of which hashes to what it says.
 ///
 /// # Errors
 /// [`Failure::Unusable`] when they cannot be read, [`Failure::No`] when they are not what the run names.
 pub(crate) async fn branch(api: &mut ReadApi, namespace: &str, rows: &[Row]) -> Result<Option<Branch>, Failure> {
-    let mut ancestors: Vec<(ForkedFrom, Vec<Row>)> = Vec::new();
+    let mut ancestors: Vec<(ForkedFrom, Vec<(Row, Row)>)> = Vec::new();
     let mut from = rows.first().and_then(forked_from);
     while let Some(place) = from.take() {
         if ancestors.len() >= MAX_FORKS_DEEP as usize {
@@ -40,6 +59,8 @@ pub(crate) async fn branch(api: &mut ReadApi, namespace: &str, rows: &[Row]) -> 
         let read = self::rows(api, namespace, &place.name, Some(&place.uid)).await;
         let rows = read.map_err(|error| Failure::unusable(format!("reading the journal of {namespace}/{}: {error}", place.name)))?;
         from = rows.first().and_then(forked_from);
+        let rows =
+            whole(api, rows).await.map_err(|why| Failure::unusable(format!("reading the journal of {namespace}/{}: {why}", place.name)))?;
         ancestors.push((place, rows));
     }
     let mut branch = None;
@@ -58,9 +79,10 @@ pub(crate) fn forked_from(first: &Row) -> Option<ForkedFrom> {
     started.forked_from
 }
 
-fn grown(from: &ForkedFrom, rows: &[Row], branch: Option<Branch>) -> Result<Branch, Failure> {
+fn grown(from: &ForkedFrom, rows: &[(Row, Row)], branch: Option<Branch>) -> Result<Branch, Failure> {
     let mut trunk = Trunk::new(&from.uid, branch);
-    rows.iter().take_while(|row| row.seq <= from.seq).try_for_each(|row| trunk.row(row)).map_err(Failure::no)?;
+    let before = rows.iter().take_while(|(row, _)| row.seq <= from.seq);
+    before.map(|(row, whole)| trunk.row_with_body(row, whole)).collect::<Result<(), _>>().map_err(Failure::no)?;
     branch_at(&trunk, from)
 }
 

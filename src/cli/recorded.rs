@@ -114,6 +114,8 @@ impl Recorded {
         let read = lineage::rows(&mut api, namespace, &self.run, self.uid.as_deref()).await;
         let rows = read.map_err(|error| Failure::unusable(format!("{doing}: {error}")))?;
         let branch = lineage::branch(&mut api, namespace, &rows).await?;
+        let whole = lineage::whole(&mut api, rows).await.map_err(|why| Failure::unusable(format!("{doing}: {why}")))?;
+        let rows: Vec<Row> = whole.into_iter().map(|(_, whole)| whole).collect();
         let branches = rows.first().zip(branch).map(|(first, branch)| (first.stream.clone(), branch)).into_iter().collect();
         let mut texts = Texts::default();
         for digest in named(&rows) {

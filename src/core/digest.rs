@@ -35,6 +35,12 @@ impl Digest {
         Ok(Digest::of(serde_json_canonicalizer::to_vec(value)?))
     }
 
+    /// Every digest that stands in a text, wherever it stands.
+    pub fn all_in(text: &str) -> impl Iterator<Item = Digest> {
+        const LENGTH: usize = "sha256:".len() + 64;
+        text.match_indices("sha256:").filter_map(move |(at, _)| text.get(at..at + LENGTH)?.parse().ok())
+    }
+
     /// The 64 hex digits without the prefix, as a file name in the content store.
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -110,6 +116,14 @@ mod tests {
         let digest = Digest::of(b"abc");
         assert_eq!(digest.to_string(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn every_digest_in_a_text_is_found() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let cut = &a.to_string()[..70];
+        let text = format!("{{\"x\":\"{a}\",\"of\":\"in words, {b}.\",\"cut\":\"{cut}\",\"sha256:sha256:é\":\"{cut}é\"}}{b}");
+        assert_eq!(Digest::all_in(&text).collect::<Vec<_>>(), [a, b, b]);
     }
 
     #[test]

@@ -36,10 +36,13 @@ pub const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
 pub const STREAM_CHUNK_BYTES: usize = 256 * 1024;
 /// A packed workspace that can be loaded, bytes.
 pub const MAX_WORKSPACE_BYTES: u64 = 256 * 1024 * 1024;
-/// An event's body in the journal, bytes; larger bodies belong into the artifact store.
+/// An event's body in its row, bytes; a larger one is kept in the artifact store if its kind may be large, and refused if not.
 pub const MAX_EVENT_BODY_BYTES: usize = 256 * 1024;
 /// Ancestors of a run that was forked: each of them is read and folded when the run begins, and after each restart.
 pub const MAX_FORKS_DEEP: u32 = 16;
+/// A body that is kept in the artifact store, bytes. A call's arguments come to the sandbox in a frame of 2 MiB, and its body holds them
+/// twice; of a model's answer, 8 MiB are twice what a run's conversation may grow to when its spec names no bound.
+pub const MAX_KEPT_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Steps that a run's status shows.
 pub const STATUS_STEPS: usize = 20;
 /// A call's argument vector and paths together, bytes, that policy judges; more is denied. The kernel takes 128 KiB for one argument, and
@@ -78,6 +81,10 @@ pub const MAX_UNCERTAIN_REQUESTS: u32 = 2;
 /// Rows that may come between a row and the one in which it is signed, rows. A head is signed within seconds of being written, and the
 /// verifier holds so many rows' hashes (56 bytes each) to find it; the last row of a stream is found however long ago it was written.
 pub const SIGNED_WITHIN_ROWS: usize = 16_384;
+
+/// Places between those of others in which the rows of one run stand that is archived, places: each takes some 210 bytes of a row. A run of
+/// 50 steps beside others has some 150.
+pub const MAX_ARCHIVED_PLACES: usize = 1_000;
 
 /// Heads in one `journal.anchored`, heads: each takes some 250 bytes of a row that may have 256 KiB.
 pub const MAX_ANCHORED_HEADS: usize = 256;

@@ -136,6 +136,7 @@ impl Redactor {
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
             | Event::JournalAnchored(_)
+            | Event::RunArchived(_)
             | Event::LeaseTaken { .. } => {}
         }
         event

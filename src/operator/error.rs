@@ -1,7 +1,6 @@
 //! What can go wrong in the operator, and what then happens.
 
 use reeve_core::class::Class;
-use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_store::StoreError;
 
 use crate::cluster::{LeaseError, WriteError, classify};
@@ -46,12 +45,14 @@ pub enum Error {
     #[error("{0}")]
     JournalLost(String),
     /// An event is larger than a journal row may be. Nothing of it was taken in.
-    #[error("a {kind} of {bytes} bytes does not fit the journal; the most is {}", MAX_EVENT_BODY_BYTES)]
+    #[error("a {kind} of {bytes} bytes does not fit the journal; the most is {most}")]
     TooLarge {
         /// Kind of the event.
         kind: &'static str,
         /// Size of its body.
         bytes: usize,
+        /// The most that it may have.
+        most: usize,
     },
     /// Configuration that cannot work.
     #[error("{0}")]

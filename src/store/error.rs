@@ -220,6 +220,24 @@ pub enum VerifyError {
     /// The rows are whole, but budgets are not what they make of them.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// A body that is kept in the artifact store is not there, or not what its row names.
+    #[error("row {gseq} ({kind}) names a body that the artifacts do not have: {why}")]
+    Kept {
+        /// Position in the database.
+        gseq: u64,
+        /// Kind of the row.
+        kind: Box<str>,
+        /// Why.
+        why: String,
+    },
+    /// A file of archived runs that is not what the journal names, or cannot be read as one.
+    #[error("archive {}: {why}", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A line of an export that is no row.
     #[error("line {line} of the export is no row: {why}")]
     Line {
@@ -262,7 +280,11 @@ impl VerifyError {
     /// What kind of trouble it is.
     pub fn class(&self) -> Class {
         match self {
-            VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Line { .. } => Class::Invalid,
+            VerifyError::Chain(_)
+            | VerifyError::Budget(_)
+            | VerifyError::Kept { .. }
+            | VerifyError::Archive { .. }
+            | VerifyError::Line { .. } => Class::Invalid,
             VerifyError::Store(error) => error.class(),
         }
     }

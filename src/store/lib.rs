@@ -1,7 +1,11 @@
 //! What Reeve remembers: the journal and the budgets on SQLite or PostgreSQL, and the artifacts by digest. Durable when a call returns.
 //!
-//! Architecture invariant: rows are only ever appended, by one writer. The triggers of each database's `migrations/` refuse the rest.
-//! (`tests/store/schema.rs` tries each refusal by raw SQL.)
+//! Architecture invariant: rows are only ever appended, by one writer, and only a run that has ended may leave, as a whole, in the transaction
+//! of the row that says where to. The triggers of each database's `migrations/` refuse the rest. (`tests/store/schema.rs` and
+//! `tests/store/archive.rs` try each refusal by raw SQL.)
+//!
+//! Architecture invariant: a body that a row names is durable before the row, and an artifact that a row may yet name is not collected.
+//! (`tests/store/kept.rs`, `tests/store/collect.rs`.)
 //!
 //! Architecture invariant: an append that was answered `Ok` survives a kill at any instant, and none is half there.
 //! (`tests/store/crash.rs` kills a writer again and again.)
@@ -15,12 +19,14 @@
 #![deny(missing_docs)]
 
 mod artifacts;
+mod collect;
 mod error;
 mod journal;
 
-pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
+pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES, MIN_COLLECTED_AGE, OldArtifact};
+pub use collect::{Collected, Collection};
 pub use error::{BudgetError, StoreError, VerifyError};
 pub use journal::{
-    DatabaseUrl, ForkError, ForkPlace, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, OpenReservation, Place, StreamBrief,
-    Trust, verify_export, verify_export_against, verify_links,
+    ArchiveError, Beside, DatabaseUrl, ForkError, ForkPlace, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, NotArchived,
+    OpenReservation, Place, StreamBrief, Trust, verify_export, verify_export_against, verify_export_with, verify_links,
 };

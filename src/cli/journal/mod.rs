@@ -1,6 +1,7 @@
 //! `reeve journal`: what convinces someone who trusts neither the database nor the operator.
 
 mod anchor;
+mod archive;
 mod branches;
 mod key;
 mod migrate;
@@ -10,14 +11,15 @@ mod show;
 mod verify;
 mod what_if;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use reeve_store::{Journal, Place, StoreError};
+use reeve_store::{Artifacts, Journal, Place, StoreError};
 use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::database::DatabaseArgument;
 use crate::exit::Failure;
+use archive::Archive;
 pub(crate) use branches::Branches;
 use key::PublicKeyOf;
 use migrate::Migrate;
@@ -42,7 +44,7 @@ pub(crate) struct JournalCommand {
 enum JournalVerb {
     /// Checks the whole chain, and that heads saved elsewhere are in it
     #[command(after_help = verify::EXAMPLES)]
-    Verify(Verify),
+    Verify(Box<Verify>),
     /// Shows rows as a timeline
     #[command(after_help = show::EXAMPLES)]
     Show(Show),
@@ -61,6 +63,9 @@ enum JournalVerb {
         #[command(flatten)]
         database: Database,
     },
+    /// Moves the rows of runs that have ended into a file, from which the journal still verifies
+    #[command(after_help = archive::EXAMPLES)]
+    Archive(Archive),
     /// Makes the tables of a PostgreSQL database, or brings them up to date, as the role that owns them
     #[command(after_help = migrate::EXAMPLES)]
     Migrate(Migrate),
@@ -70,12 +75,13 @@ impl JournalCommand {
     /// Runs it.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.command {
-            JournalVerb::Verify(verify) => Box::pin(verify.run()).await,
+            JournalVerb::Verify(verify) => Box::pin((*verify).run()).await,
             JournalVerb::PublicKey(key) => key.run(),
             JournalVerb::Show(show) => show.run().await,
             JournalVerb::Replay(replay) => replay.run().await,
             JournalVerb::WhatIf(what_if) => what_if.run().await,
             JournalVerb::Export { database } => export(&database).await,
+            JournalVerb::Archive(archive) => archive.run().await,
             JournalVerb::Migrate(migrate) => migrate.run().await,
         }
     }
@@ -94,12 +100,21 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    async fn open(&self) -> Result<Journal, Failure> {
-        let place = match self.database.clone().or_else(DatabaseArgument::of_environment) {
-            Some(given) => given.place()?,
-            None => Place::File(self.data_dir.join("journal.db")),
-        };
-        Journal::open_read_only_at(&place).await.map_err(of_store)
+    /// Where the journal is, and the artifacts beside it.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Opens it to read.
+    pub(crate) async fn open(&self) -> Result<Journal, Failure> {
+        Journal::open_read_only_at(&self.place()?).await.map_err(of_store)
+    }
+
+    fn place(&self) -> Result<Place, Failure> {
+        match self.database.clone().or_else(DatabaseArgument::of_environment) {
+            Some(given) => given.place(),
+            None => Ok(Place::File(self.data_dir.join("journal.db"))),
+        }
     }
 }
 
@@ -111,6 +126,15 @@ pub(crate) struct Source {
     /// An export instead of a database; `-` for standard input
     #[arg(long, value_name = "EXPORT.jsonl", conflicts_with = "database")]
     file: Option<PathBuf>,
+}
+
+impl Source {
+    /// The artifacts that belong to the rows: those of `given`, or for a journal in --data-dir those beside it.
+    fn artifacts(&self, given: Option<&Path>) -> Result<Option<Artifacts>, Failure> {
+        let default = self.file.is_none().then(|| self.database.data_dir.join("artifacts"));
+        let Some(folder) = given.map(Path::to_owned).or_else(|| default.filter(|folder| folder.is_dir())) else { return Ok(None) };
+        Artifacts::open_read_only(&folder).map(Some).map_err(Failure::unusable)
+    }
 }
 
 type Lines = Box<dyn AsyncBufRead + Unpin + Send>;
@@ -134,7 +158,7 @@ async fn export(database: &Database) -> Result<(), Failure> {
 }
 
 /// A row that cannot be read is the answer no; a file that cannot be opened could not be tried.
-fn of_store(error: StoreError) -> Failure {
+pub(crate) fn of_store(error: StoreError) -> Failure {
     if is_an_answer(&error) { Failure::no(error) } else { Failure::unusable(error) }
 }
 

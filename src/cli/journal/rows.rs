@@ -30,7 +30,7 @@ pub(super) struct Runs {
     /// Every run
     #[arg(long)]
     all: bool,
-    /// The artifact store, for policy texts that an early release kept only there; default `artifacts` in --data-dir
+    /// The artifact store, for bodies over 256 KiB, and policy texts that an early release kept only there; default `artifacts` in --data-dir
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
 }
@@ -42,12 +42,15 @@ impl Runs {
         match &self.source.file {
             // It can be read once only: texts are taken in as they come, before what was judged by them.
             Some(file) if file.as_os_str() == "-" => {}
-            Some(file) => each_line(file, |row| kept.take(row)).await?,
-            None => each_of(&self.source.database.open().await?, &Stream::operator(), |row| kept.take(row)).await?,
+            Some(file) => {
+                let mut rows = Exported::open(file).await?;
+                while let Some(row) = rows.next().await? {
+                    kept.take(&row)?;
+                }
+            }
+            None => each_of(&self.source.database.open().await?, &Stream::operator(), None, |row| kept.take(row)).await?,
         }
-        let default = self.source.file.is_none().then(|| self.source.database.data_dir.join("artifacts"));
-        let Some(folder) = self.artifacts.clone().or_else(|| default.filter(|folder| folder.is_dir())) else { return Ok(kept.texts) };
-        let artifacts = Artifacts::open_read_only(&folder).map_err(Failure::unusable)?;
+        let Some(artifacts) = self.source.artifacts(self.artifacts.as_deref())? else { return Ok(kept.texts) };
         for digest in std::mem::take(&mut kept.missing) {
             // One that is not there is said where a decision names it.
             if let Ok(text) = artifacts.get(&digest).await {
@@ -63,26 +66,27 @@ impl Runs {
     /// [`Failure::Unusable`] when there is no such run.
     pub(super) async fn each(&self, mut texts: Texts, mut take: impl FnMut(&Texts, &Row) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut any = false;
+        let artifacts = self.source.artifacts(self.artifacts.as_deref())?;
         match &self.source.file {
             Some(file) => {
                 let mut chosen = Chosen::new(self.run.as_deref());
                 let one_look = file.as_os_str() == "-";
-                each_line(file, |row| {
-                    if one_look && let Some(activated) = activated(row)? {
+                let mut rows = Exported::open(file).await?;
+                while let Some(row) = rows.next().await? {
+                    if one_look && let Some(activated) = activated(&row)? {
                         texts.activated(&activated);
                     }
-                    if row.stream == Stream::operator() || !chosen.has(row) {
-                        return Ok(());
+                    if row.stream == Stream::operator() || !chosen.has(&row) {
+                        continue;
                     }
                     any = true;
-                    take(&texts, row)
-                })
-                .await?;
+                    take(&texts, &whole(artifacts.as_ref(), row).await?)?;
+                }
             }
             None => {
                 let journal = self.source.database.open().await?;
                 for stream in self.streams(&journal).await?.into_iter().filter(|stream| *stream != Stream::operator()) {
-                    each_of(&journal, &stream, |row| {
+                    each_of(&journal, &stream, artifacts.as_ref(), |row| {
                         any = true;
                         take(&texts, row)
                     })
@@ -104,13 +108,14 @@ impl Runs {
     /// # Errors
     /// [`Failure::No`] where a parent's rows are not what its fork names.
     pub(super) async fn branches(&self) -> Result<Branches, Failure> {
+        let artifacts = self.source.artifacts(self.artifacts.as_deref())?;
         match &self.source.file {
             // It can be read once only: a fork's first row then says that its parent's rows were not read.
             Some(file) if file.as_os_str() == "-" => Ok(Branches::new()),
-            Some(file) => branches::of_export(file).await,
+            Some(file) => branches::of_export(file, artifacts.as_ref()).await,
             None => {
                 let journal = self.source.database.open().await?;
-                branches::of_database(&journal, &self.streams(&journal).await?).await
+                branches::of_database(&journal, artifacts.as_ref(), &self.streams(&journal).await?).await
             }
         }
     }
@@ -186,24 +191,50 @@ fn activated(row: &Row) -> Result<Option<PolicyActivated>, Failure> {
     Ok(if let Event::PolicyActivated(activated) = event { Some(activated) } else { None })
 }
 
-pub(super) async fn each_line(file: &PathBuf, mut take: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut reader = lines(file).await?.lines();
-    let mut number = 0;
-    while let Some(line) = reader.next_line().await.map_err(Failure::reading(file.display()))? {
-        number += 1;
-        let row: Row = serde_json::from_str(&line)
-            .map_err(|error| Failure::unusable(format!("line {number} of {} is no row: {error}", file.display())))?;
-        take(&row)?;
-    }
-    Ok(())
+/// The rows of an export, one after the other.
+pub(super) struct Exported<'a> {
+    file: &'a PathBuf,
+    lines: tokio::io::Lines<super::Lines>,
+    number: u64,
 }
 
-async fn each_of(journal: &Journal, stream: &Stream, mut take: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(), Failure> {
+impl Exported<'_> {
+    pub(super) async fn open(file: &PathBuf) -> Result<Exported<'_>, Failure> {
+        Ok(Exported { file, lines: lines(file).await?.lines(), number: 0 })
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Row>, Failure> {
+        let Some(line) = self.lines.next_line().await.map_err(Failure::reading(self.file.display()))? else { return Ok(None) };
+        self.number += 1;
+        let no_row = |error| Failure::unusable(format!("line {} of {} is no row: {error}", self.number, self.file.display()));
+        serde_json::from_str(&line).map(Some).map_err(no_row)
+    }
+}
+
+/// The row with its body, if that is kept in the artifact store.
+pub(super) async fn whole(artifacts: Option<&Artifacts>, row: Row) -> Result<Row, Failure> {
+    let Some(kept) = row.kept().map_err(Failure::unusable)? else { return Ok(row) };
+    let at = format!("row {} of run {}", row.seq.0, row.stream.as_str());
+    let Some(artifacts) = artifacts else {
+        let why = format!("{at} has {} bytes, which are kept in the artifact store: give --artifacts DIR", kept.bytes);
+        return Err(Failure::unusable(why));
+    };
+    artifacts.with_body(row).await.map_err(|error| Failure::unusable(format!("{at}: {error}")))
+}
+
+async fn each_of(
+    journal: &Journal,
+    stream: &Stream,
+    artifacts: Option<&Artifacts>,
+    mut take: impl FnMut(&Row) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut from = Seq(1);
     loop {
         let rows = journal.read(stream, from, PAGE_ROWS).await.map_err(of_store)?;
         let Some(last) = rows.last() else { return Ok(()) };
         from = last.seq.next();
-        rows.iter().try_for_each(&mut take)?;
+        for row in rows {
+            take(&whole(artifacts, row).await?)?;
+        }
     }
 }

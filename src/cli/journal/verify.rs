@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use reeve_core::journal::sign::PublicKey;
-use reeve_core::journal::{Expected, ForkLink, ForkLinks, Signed, Stream, Verified, Verifier};
-use reeve_store::{VerifyError, verify_export_against, verify_links};
+use reeve_core::journal::{ArchivedRun, Expected, ForkLink, ForkLinks, Signed, Stream, Verified, Verifier};
+use reeve_store::{Beside, VerifyError, verify_export_with, verify_links};
 use serde::Serialize;
 
 use super::anchor::Saved;
@@ -31,6 +31,9 @@ Examples:
   kubectl get configmaps -A -l reeve.dev/journal-anchors -o json >roots.json
   reeve journal verify --file journal.jsonl --public-key reeve.pub --status runs.json --anchor roots.json
 
+  # Rows that were archived, where they stood; without the file it is said which runs they are of
+  reeve journal verify --archive runs-2026-q3.jsonl
+
   # Saved last month where nobody here can write: finds a chain that was signed anew by the holder of the operator's key
   reeve journal verify --database /backup/journal.db --anchor roots-of-last-month.json";
 
@@ -53,6 +56,13 @@ pub(super) struct Verify {
     /// lines of a witness
     #[arg(long = "anchor", value_name = "FILE")]
     anchors: Vec<PathBuf>,
+    /// The artifact store: each body that is kept there (those over 256 KiB) must be there and be what its row names; default `artifacts` in
+    /// --data-dir, if the journal there is what is checked
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// A file of runs that were archived; repeatable. Its rows are checked where they stood. Without it the journal says which runs are there
+    #[arg(long = "archive", value_name = "FILE")]
+    archives: Vec<PathBuf>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputFormat,
@@ -71,6 +81,12 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<String>,
     anchors_met: u64,
+    /// Bodies that are kept in the artifact store.
+    kept_bodies: u64,
+    /// Whether they were read and compared.
+    kept_bodies_checked: bool,
+    /// Runs whose rows stand in archives.
+    archived: Vec<ArchivedRun>,
     /// Roots of other logs: of journals that were there before this one, or of other operators.
     roots_of_others: u64,
     /// Runs that go on from a row of another, and whether it is there.
@@ -100,31 +116,44 @@ impl Verify {
         let roots = saved.roots()?;
         let keys = self.public_keys.iter().map(|file| public_key(file)).collect::<Result<Vec<_>, _>>()?;
         let verifier = Verifier::expecting(Expected { heads: saved.heads, roots, keys, run: self.run.clone() });
+        let beside = Beside { artifacts: self.source.artifacts(self.artifacts.as_deref())?, archives: self.archives.clone() };
         let checked = match &self.source.file {
-            Some(file) => match verify_export_against(lines(file).await?, verifier).await {
+            Some(file) => match verify_export_with(lines(file).await?, verifier, &beside).await {
                 // What came through a pipe is gone: what of it was not compared is said.
                 Ok(verified) if !verified.links.far.is_empty() && file.as_os_str() != "-" => {
                     verify_links(lines(file).await?, verified).await
                 }
                 checked => checked,
             },
-            None => self.source.database.open().await?.verify_against(verifier).await,
+            None => self.source.database.open().await?.verify_with(verifier, &beside).await,
         };
         match checked {
-            Ok(verified) => self.say_yes(verified),
-            Err(error @ (VerifyError::Chain(_) | VerifyError::Budget(_) | VerifyError::Line { .. })) => self.say_no(&error),
+            Ok(verified) => self.say_yes(verified, beside.artifacts.is_some()),
+            Err(
+                error @ (VerifyError::Chain(_)
+                | VerifyError::Budget(_)
+                | VerifyError::Kept { .. }
+                | VerifyError::Archive { .. }
+                | VerifyError::Line { .. }),
+            ) => self.say_no(&error),
             Err(VerifyError::Store(error)) if is_an_answer(&error) => self.say_no(&error.into()),
             Err(VerifyError::Store(error)) => Err(of_store(error)),
         }
     }
 
-    fn say_yes(&self, verified: Verified) -> Result<(), Failure> {
-        if let (Some(run), []) = (&self.run, verified.chosen.as_slice()) {
+    fn say_yes(&self, verified: Verified, has_artifacts: bool) -> Result<(), Failure> {
+        let is_chosen = |archived: &ArchivedRun| {
+            let wanted = self.run.as_deref().unwrap_or_default();
+            archived.run.as_str() == wanted || wanted.split_once('/') == Some((archived.namespace.as_str(), archived.name.as_str()))
+        };
+        if let (Some(run), []) = (&self.run, verified.chosen.as_slice())
+            && !verified.archived.iter().any(is_chosen)
+        {
             return Err(Failure::no(format!("the journal verifies, but has no run {run}: give NAMESPACE/NAME or a UID")));
         }
         let runs = verified.heads.keys().filter(|stream| **stream != Stream::operator()).count();
         match self.output {
-            OutputFormat::Table => self.say_lines(&verified, runs),
+            OutputFormat::Table => self.say_lines(&verified, runs, has_artifacts),
             OutputFormat::Json | OutputFormat::Yaml => {
                 let answer = Answer {
                     verified: true,
@@ -132,6 +161,9 @@ impl Verify {
                     runs: Some(runs),
                     head: Some(verified.hash.to_string()),
                     anchors_met: verified.met,
+                    kept_bodies: verified.kept,
+                    kept_bodies_checked: has_artifacts,
+                    archived: verified.archived,
                     roots_of_others: verified.of_others,
                     forks: verified.links,
                     signed: verified.signed,
@@ -143,10 +175,16 @@ impl Verify {
         }
     }
 
-    fn say_lines(&self, verified: &Verified, runs: usize) -> Result<(), Failure> {
+    fn say_lines(&self, verified: &Verified, runs: usize, has_artifacts: bool) -> Result<(), Failure> {
         let anchors = if verified.met == 0 { String::new() } else { format!(", {} met", output::count(verified.met, "anchor")) };
         let (rows, runs) = (output::count(verified.rows, "row"), output::count(runs as u64, "run"));
         output::line(&format!("verified: {rows}, {runs}, head {}{anchors}", verified.hash))?;
+        if verified.kept > 0 {
+            let bodies = if verified.kept == 1 { "1 body".to_owned() } else { format!("{} bodies", verified.kept) };
+            let said = if has_artifacts { "each is there, and what its row names" } else { "which were not looked at: give --artifacts" };
+            output::line(&format!("kept: {bodies} in the artifact store, {said}"))?;
+        }
+        self.say_archived(verified)?;
         match &verified.signed {
             None => output::line("signed: no, the journal has no key")?,
             Some(signed) => {
@@ -155,7 +193,7 @@ impl Verify {
                 } else {
                     "which follows from the key given"
                 };
-                let left = match verified.rows.saturating_sub(signed.upto) {
+                let left = match verified.last.saturating_sub(signed.upto) {
                     0 => String::new(),
                     left => format!(", the {} after it chained only", output::count(left, "row")),
                 };
@@ -184,6 +222,21 @@ impl Verify {
         if verified.of_others > 0 {
             let roots = output::count(verified.of_others, "root");
             output::line(&format!("note: {roots} of other journals, before this one or of other operators, cannot be compared with it"))?;
+        }
+        Ok(())
+    }
+
+    fn say_archived(&self, verified: &Verified) -> Result<(), Failure> {
+        for ArchivedRun { run, namespace, name, head, file, digest, checked, signed, by } in &verified.archived {
+            let rows = output::count(head.seq.0, "row");
+            let said =
+                if *checked { "checked with the others".to_owned() } else { format!("not checked: give --archive {file} ({digest})") };
+            output::line(&format!("archived: {namespace}/{name} ({}), {rows}, head {}: {said}", run.as_str(), head.hash))?;
+            if verified.signed.is_some() && !signed {
+                output::line(&format!(
+                    "note: row {by}, which says so, is not signed yet; whoever holds the database could have written it"
+                ))?;
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::artifacts::ArtifactsCommand;
 use crate::backtest::Backtest;
 use crate::completion::Completion;
 use crate::crds::Crds;
@@ -32,6 +33,8 @@ enum Command {
     Tools(Tools),
     /// Verifies, shows and exports the journal
     Journal(JournalCommand),
+    /// Looks after the artifact store
+    Artifacts(ArtifactsCommand),
     /// Runs a strategy against recorded markets
     Backtest(Backtest),
     /// Prints the CustomResourceDefinitions, or brings a cluster's up to date
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Tools(tools) => tools.run(),
         Command::Operator(operator) => operator.run(),
         Command::Journal(journal) => exit::block_on(journal.run()),
+        Command::Artifacts(artifacts) => exit::block_on(artifacts.run()),
         Command::Backtest(backtest) => backtest.run(),
         Command::Crds(crds) => crds.run(),
         Command::Generate(generate) => generate.run(),

@@ -3,7 +3,8 @@
 use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Dimension, Limits, usd};
 use reeve_core::journal::{
-    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, ModelAnswered, Observation, Resumption, Row, Suspension, ToolAsked, Verdict,
+    Anchored, ApprovalAsked, ApprovalVote, Cause, Event, KeptBody, ModelAnswered, Observation, Resumption, Row, RunArchived, Suspension,
+    ToolAsked, Verdict,
 };
 use reeve_core::tool::wire;
 
@@ -11,6 +12,9 @@ use super::text::one_line;
 
 /// One line of an event's body. Every kind has its own words; a body that cannot be read says so instead of hiding.
 pub(crate) fn brief(row: &Row) -> String {
+    if let Ok(Some(KeptBody { bytes, digest })) = row.kept() {
+        return format!("{bytes} bytes, kept as artifact {digest}");
+    }
     match row.event() {
         Ok(event) => one_line(&say(&event)),
         Err(unreadable) => one_line(&unreadable.to_string()),
@@ -107,6 +111,10 @@ fn say(event: &Event) -> String {
                 format!("{} heads", heads.len())
             };
             format!("{heads} signed by {key_id}; the tree has {} heads and root {}", tree.size, short(&tree.root))
+        }
+        Event::RunArchived(archived) => {
+            let RunArchived { run, namespace, name, head, file, digest, .. } = &**archived;
+            format!("{namespace}/{name} ({}), {} rows, is in {file}, {}", run.as_str(), head.seq.0, short(digest))
         }
         Event::LeaseTaken { identity } => format!("{identity} leads"),
         Event::PolicyActivated(activated) => format!("{}/{} is now {}", activated.namespace, activated.name, short(&activated.digest)),

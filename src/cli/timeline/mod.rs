@@ -9,7 +9,7 @@ pub(crate) mod text;
 
 use std::io::IsTerminal as _;
 
-use reeve_core::journal::{Phase, Row};
+use reeve_core::journal::{Phase, Row, phase_of_kept};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -55,7 +55,7 @@ impl Layout {
 
     /// A row as a line.
     pub(crate) fn line(&self, row: &Row) -> String {
-        let phase = row.event().map(|event| event.phase()).ok();
+        let phase = phase_of(row);
         let (kind, actor) = (one_line(&row.kind), one_line(&row.actor));
         let [before, phase_cell, kind_cell, after] =
             self.columns(&clock(&row.time), &row.seq.0.to_string(), phase.map_or("?", Phase::as_str), &kind, &actor);
@@ -144,11 +144,19 @@ impl Printer {
     }
 }
 
+/// None where the row cannot be read.
+fn phase_of(row: &Row) -> Option<Phase> {
+    match row.kept() {
+        Ok(Some(_)) => phase_of_kept(&row.kind),
+        Ok(None) | Err(_) => row.event().map(|event| event.phase()).ok(),
+    }
+}
+
 /// A row for programs: as exported, but with the body as an object and the phase named.
 fn shown(row: &Row) -> serde_json::Map<String, Value> {
     let Row { gseq, stream, seq, time, epoch, kind, actor, body, prev, hash } = row;
     let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.clone()));
-    let phase = row.event().map_or(Value::Null, |event| event.phase().as_str().into());
+    let phase = phase_of(row).map_or(Value::Null, |phase| phase.as_str().into());
     let fields = [
         ("gseq", (*gseq).into()),
         ("stream", stream.as_str().into()),

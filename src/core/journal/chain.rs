@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kept::KeptBody;
 use super::verify::ChainError;
 use super::{Epoch, Event, Seq, Stream, is_canonical};
 use crate::Digest;
@@ -129,8 +130,11 @@ impl Row {
     /// The event.
     ///
     /// # Errors
-    /// [`ChainError::Unreadable`].
+    /// [`ChainError::Unreadable`]; [`ChainError::Kept`] where the body is in the content store: see [`Row::with_kept_body`].
     pub fn event(&self) -> Result<Event, ChainError> {
+        if let Some(KeptBody { bytes, digest }) = self.kept()? {
+            return Err(ChainError::Kept { gseq: self.gseq, kind: self.kind.as_str().into(), bytes, digest });
+        }
         let unreadable = |why: serde_json::Error| ChainError::Unreadable { gseq: self.gseq, kind: self.kind.clone(), why: why.to_string() };
         if is_canonical(&self.body) {
             // One whole value, so it can stand inside another text; with its kind before it, it is read in one go.

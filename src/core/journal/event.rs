@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::anchored::{Anchored, KeyIntroduced, KeyRotated};
+use super::archived::RunArchived;
 use super::bodies::{
     CheckpointTaken, Judgement, ModelAnswered, ModelAsked, PolicyActivated, Reflection, RunFinished, RunStarted, SandboxAsked,
     SandboxReady, ToolAsked, ToolEnded, WorkspaceLoaded,
@@ -176,6 +177,10 @@ pub enum Event {
     /// Operator stream: these heads are signed, and in the tree.
     #[serde(rename = "journal.anchored")]
     JournalAnchored(Anchored),
+    /// Operator stream: the rows of a run that has ended stand in a file, and no more in the journal. Its rows go in the transaction that
+    /// writes this one.
+    #[serde(rename = "run.archived")]
+    RunArchived(Box<RunArchived>),
     /// Operator stream: a process leads, under the epoch of this row. The first of these rows is that epoch's first row, and nobody else's:
     /// from there on, no row of an older leader is taken. A later one says that the journal takes rows again after it took none.
     #[serde(rename = "lease.taken")]
@@ -219,6 +224,7 @@ impl Event {
             Event::KeyIntroduced(_) => "key.introduced",
             Event::KeyRotated(_) => "key.rotated",
             Event::JournalAnchored(_) => "journal.anchored",
+            Event::RunArchived(_) => "run.archived",
             Event::LeaseTaken { .. } => "lease.taken",
         }
     }
@@ -254,6 +260,7 @@ impl Event {
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
             | Event::JournalAnchored(_)
+            | Event::RunArchived(_)
             | Event::LeaseTaken { .. } => Phase::Lifecycle,
         }
     }

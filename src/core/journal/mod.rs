@@ -1,16 +1,19 @@
 //! The journal: what a row is, how rows are chained, and how a chain is checked. Storage is `reeve-store`'s.
 
 mod anchored;
+mod archived;
 mod bodies;
 mod canonical;
 mod chain;
 mod event;
 mod gates;
+mod kept;
 pub mod merkle;
 pub mod sign;
 mod verify;
 
 pub use anchored::{Anchored, AnchoredHead, AnchoredTree, KeyIntroduced, KeyRotated, PostedRoot, SignedLog};
+pub use archived::{Gathered, Place, RunArchived};
 pub use bodies::{
     AcceptanceCommand, CheckpointTaken, ForkedFrom, Judgement, ModelAnswered, ModelAsked, Observation, PackedWorkspace, PlannedTask,
     PolicyActivated, Reflection, RunFinished, RunLimits, RunStarted, SandboxAsked, SandboxReady, SandboxShape, SpecSnapshot, ToolAsked,
@@ -23,7 +26,8 @@ pub use gates::{
     AdmissionPolicy, ApprovalAsked, ApprovalConsumed, ApprovalCreated, ApprovalSettled, ApprovalTerms, ApprovalVote, BudgetLimited,
     BudgetReserved, BudgetSettled, Cause, KillSeen, Proposal, Resumption, Suspension,
 };
-pub use verify::{ChainError, Expected, ForkLink, ForkLinks, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
+pub use kept::{KeptBody, phase_of_kept};
+pub use verify::{ArchivedRun, ChainError, Expected, ForkLink, ForkLinks, SavedHead, SavedRoot, SignatureOf, Signed, Verified, Verifier};
 
 use serde::{Deserialize, Serialize};
 

@@ -20,10 +20,15 @@ use crate::Digest;
 use crate::limits::SIGNED_WITHIN_ROWS;
 
 mod error;
+mod gaps;
 mod links;
+mod saved;
 
 pub use error::ChainError;
+pub use gaps::ArchivedRun;
+use gaps::Gaps;
 pub use links::{ForkLink, ForkLinks};
+use saved::unmet_root;
 
 /// What somebody outside has kept of a journal, and expects of it.
 #[derive(Clone, Debug, Default)]
@@ -81,8 +86,12 @@ pub struct SignatureOf {
 pub struct Verified {
     /// Rows checked.
     pub rows: u64,
+    /// Position of the last one. More than rows, where runs are archived whose files were not given.
+    pub last: u64,
     /// Hash of the last one.
     pub hash: Digest,
+    /// Runs whose rows stand in files, by stream.
+    pub archived: Vec<ArchivedRun>,
     /// Head of each stream.
     pub heads: BTreeMap<Stream, Head>,
     /// The streams of the run that was looked for.
@@ -93,6 +102,8 @@ pub struct Verified {
     pub of_others: u64,
     /// How forks and their parents fit.
     pub links: ForkLinks,
+    /// Bodies that are kept in the artifact store. Rows and chain hold their digests; that they are there is not checked by this.
+    pub kept: u64,
     /// What is signed; None where no key was introduced.
     pub signed: Option<Signed>,
 }
@@ -136,7 +147,10 @@ struct Recent {
 #[derive(Debug)]
 pub struct Verifier {
     rows: u64,
+    /// Position of the last row.
+    last: u64,
     prev: Digest,
+    gaps: Gaps,
     epoch: Epoch,
     tips: BTreeMap<Stream, Tip>,
     recent: VecDeque<Recent>,
@@ -157,6 +171,7 @@ pub struct Verifier {
     run: Option<String>,
     chosen: Vec<Stream>,
     links: ForkLinks,
+    kept: u64,
 }
 
 impl Verifier {
@@ -172,7 +187,9 @@ impl Verifier {
         let Expected { heads, roots, keys, run } = expected;
         let mut verifier = Verifier {
             rows: 0,
+            last: 0,
             prev: Digest::ZERO,
+            gaps: Gaps::default(),
             epoch: Epoch(0),
             tips: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -189,6 +206,7 @@ impl Verifier {
             run,
             chosen: Vec::new(),
             links: ForkLinks::default(),
+            kept: 0,
         };
         for head in heads {
             verifier.heads.entry(head.stream.clone()).or_default().push(head);
@@ -198,12 +216,53 @@ impl Verifier {
 
     /// Checks the next row.
     ///
+    /// Rows may be missing, if a later `run.archived` says which. Until then nothing is said of what is wrong.
+    ///
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn row(&mut self, row: &Row) -> Result<(), ChainError> {
-        let expected = self.rows + 1;
-        if row.gseq != expected {
+        if self.gaps.has_failed() {
+            self.only_explain(row);
+            return Ok(());
+        }
+        match self.next(row) {
+            Err(error) if self.gaps.are_open() => {
+                self.gaps.fail(error);
+                self.only_explain(row);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Whether rows are missing of which nothing has said yet where they are: then what is wrong is said by [`Verifier::finish`].
+    pub fn is_waiting(&self) -> bool {
+        self.gaps.are_open()
+    }
+
+    /// Whether any row of this stream was checked so far.
+    pub fn has_rows_of(&self, stream: &Stream) -> bool {
+        self.tips.contains_key(stream)
+    }
+
+    /// Something is wrong; it remains to be found whether a row that is missing comes before it.
+    fn only_explain(&mut self, row: &Row) {
+        if row.kind == "run.archived"
+            && let Ok(Event::RunArchived(said)) = row.event()
+        {
+            // What it gets wrong is not the first thing that is wrong.
+            let _ = self.gaps.explain(row.gseq, &said, None);
+        }
+    }
+
+    fn next(&mut self, row: &Row) -> Result<(), ChainError> {
+        let expected = self.last + 1;
+        if row.gseq < expected {
             return Err(ChainError::Gap { expected, found: row.gseq });
+        }
+        if row.gseq > expected {
+            self.gaps.open(expected, row.gseq - 1, self.prev, row.prev);
+            self.prev = row.prev;
         }
         self.link(row)?;
         let Row { gseq, stream, seq, kind, body, .. } = row;
@@ -211,12 +270,19 @@ impl Verifier {
             let (stream, kind) = (stream.as_str().into(), kind.as_str().into());
             return Err(ChainError::NotCanonical { gseq: *gseq, stream, seq: seq.0, kind });
         }
-        let event = row.event()?;
+        // What is kept elsewhere says nothing of keys or names; whether it is there and whole, who has the artifacts can tell.
+        let event = if row.kept()?.is_some() { None } else { Some(row.event()?) };
         self.meet_head(row)?;
-        self.attest(row, &event)?;
-        self.link_fork(row, &event)?;
-        self.choose(row, &event);
-        self.rows = expected;
+        match &event {
+            Some(event) => {
+                self.attest(row, event)?;
+                self.link_fork(row, event)?;
+            }
+            None => self.kept += 1,
+        }
+        self.choose(row, event.as_ref());
+        self.rows += 1;
+        self.last = row.gseq;
         self.prev = row.hash;
         self.epoch = row.epoch;
         self.step(row);
@@ -236,6 +302,10 @@ impl Verifier {
         }
         if row.epoch < self.epoch {
             return Err(ChainError::EpochFell { gseq: row.gseq, before: self.epoch.0, found: row.epoch.0 });
+        }
+        if let Some(archived) = self.gaps.archived(&row.stream) {
+            let why = "it was archived before, and a run that was archived has no more rows".into();
+            return Err(ChainError::Archived { gseq: row.gseq, run: archived.run.as_str().into(), why });
         }
         let before = self.tips.get(&row.stream).map_or(0, |tip| tip.head.seq.0);
         if row.seq.0 != before + 1 {
@@ -262,9 +332,9 @@ impl Verifier {
         self.recent.push_back(Recent { gseq, stream: number, head });
     }
 
-    fn choose(&mut self, row: &Row, event: &Event) {
+    fn choose(&mut self, row: &Row, event: Option<&Event>) {
         let Some(run) = &self.run else { return };
-        let named = if let Event::RunStarted(started) = event {
+        let named = if let Some(Event::RunStarted(started)) = event {
             run.split_once('/') == Some((started.namespace.as_str(), started.name.as_str()))
         } else {
             false
@@ -274,30 +344,19 @@ impl Verifier {
         }
     }
 
-    fn meet_head(&mut self, row: &Row) -> Result<(), ChainError> {
-        let Some(saved) = self.heads.get_mut(&row.stream) else { return Ok(()) };
-        let here: Vec<SavedHead> = saved.extract_if(.., |saved| saved.head.seq == row.seq).collect();
-        for saved in here {
-            if saved.head.hash != row.hash {
-                self.is_genuine(&saved)?;
-                return Err(unmet(&saved, format!("has {} there, in row {}", row.hash, row.gseq)));
-            }
-            self.met_count += 1;
-            if saved.signature.is_some() {
-                self.met.push(saved);
-            }
-        }
-        Ok(())
-    }
-
     fn attest(&mut self, row: &Row, event: &Event) -> Result<(), ChainError> {
-        let about_keys = matches!(event, Event::KeyIntroduced(_) | Event::KeyRotated(_) | Event::JournalAnchored(_));
+        let about_keys =
+            matches!(event, Event::KeyIntroduced(_) | Event::KeyRotated(_) | Event::JournalAnchored(_) | Event::RunArchived(_));
         if !about_keys {
             return Ok(());
         }
         let wrong = |why: String| ChainError::Signature { gseq: row.gseq, kind: row.kind.as_str().into(), why: why.into() };
         if row.stream != Stream::operator() {
             return Err(wrong(format!("it stands in stream {}, where no operator writes it", row.stream.as_str())));
+        }
+        if let Event::RunArchived(said) = event {
+            let tip = self.tips.get(&said.run).map(|tip| tip.head);
+            return self.gaps.explain(row.gseq, said, tip);
         }
         let size = self.log.tree().size();
         self.log.apply(row.hash, event).map_err(wrong)?;
@@ -310,18 +369,6 @@ impl Verifier {
         Ok(())
     }
 
-    /// Once it is known which log this is, it is known which roots are to be met.
-    fn sort_roots(&mut self) {
-        for root in std::mem::take(&mut self.any_roots) {
-            if self.log.id() == Some(root.log) {
-                self.has_own_roots = true;
-                self.roots.entry(root.size).or_default().push(root);
-            } else {
-                self.of_others += 1;
-            }
-        }
-    }
-
     /// Each signed head must be a row that was there.
     fn meet_signed(&mut self, gseq: u64, anchored: &Anchored) -> Result<(), ChainError> {
         for signed in &anchored.heads {
@@ -330,6 +377,10 @@ impl Verifier {
                 let found = match self.tips.get(&signed.stream) {
                     Some(tip) if tip.head.seq < signed.seq => format!("had only {} rows of it by then", tip.head.seq.0),
                     Some(_) => format!("had written {SIGNED_WITHIN_ROWS} rows since"),
+                    None if self.gaps.are_open() => {
+                        self.gaps.unfound(gseq, signed.clone());
+                        continue;
+                    }
                     None => "has no such stream before".to_owned(),
                 };
                 return Err(ChainError::SignedMissing { gseq, stream, seq, found: found.into() });
@@ -352,59 +403,14 @@ impl Verifier {
         Some((found.gseq, found.head.hash))
     }
 
-    /// The roots saved of trees that have just been reached.
-    fn meet_roots(&mut self, before: u64) -> Result<(), ChainError> {
-        let (size, root) = (self.log.tree().size(), self.log.tree().root());
-        let later = self.roots.split_off(&(size + 1));
-        for saved in std::mem::replace(&mut self.roots, later).into_values().flatten().filter(|saved| saved.size > before) {
-            self.is_genuine_root(&saved)?;
-            if (saved.size, saved.root) != (size, root) {
-                let found =
-                    if saved.size == size { format!("had {root} then") } else { format!("went from {before} to {size} heads at once") };
-                return Err(unmet_root(&saved, found));
-            }
-            self.met_count += 1;
-        }
-        Ok(())
-    }
-
-    fn key(&self, id: &KeyId) -> Option<&PublicKey> {
-        self.log.key(id).or_else(|| self.keys.iter().find(|key| key.id() == *id))
-    }
-
-    fn is_genuine(&self, saved: &SavedHead) -> Result<(), ChainError> {
-        let Some(SignatureOf { key_id, signature }) = &saved.signature else { return Ok(()) };
-        let at = || format!("stream {} at {}", saved.stream.as_str(), saved.head.seq.0);
-        match self.key(key_id) {
-            Some(key) if key.signed_head(&saved.stream, &saved.head, signature) => Ok(()),
-            Some(_) => Err(forged(&saved.from, format!("the signature of {} is not by key {key_id}: it was forged", at()))),
-            None => Err(forged(&saved.from, format!("{} is signed by key {key_id}, which is no key of this journal", at()))),
-        }
-    }
-
-    fn is_genuine_root(&self, saved: &SavedRoot) -> Result<(), ChainError> {
-        let SavedRoot { log, size, root, signature: SignatureOf { key_id, signature }, from } = saved;
-        match self.key(key_id) {
-            Some(key) if key.signed_tree(log, *size, root, signature) => Ok(()),
-            Some(_) => Err(forged(from, format!("the signature of the root of {size} heads is not by key {key_id}: it was forged"))),
-            None => Err(forged(from, format!("the root of {size} heads is signed by key {key_id}, which is no key of this journal"))),
-        }
-    }
-
     /// Ends the check.
     ///
     /// # Errors
     /// When something saved outside was never met: the tail was cut, the stream deleted, the journal exchanged. When a signature saved outside
     /// is not good. When no key that the reader trusts signs the journal.
-    pub fn finish(self) -> Result<Verified, ChainError> {
-        if let Some(saved) = self.heads.values().flatten().next() {
-            let found = match self.tips.get(&saved.stream) {
-                Some(tip) => format!("ends at {}", tip.head.seq.0),
-                None => "has no such stream".to_owned(),
-            };
-            self.is_genuine(saved)?;
-            return Err(unmet(saved, found));
-        }
+    pub fn finish(mut self) -> Result<Verified, ChainError> {
+        let mut archived = std::mem::take(&mut self.gaps).end()?;
+        self.meet_unmet_heads(&archived)?;
         if let Some(saved) = self.roots.values().flatten().next() {
             self.is_genuine_root(saved)?;
             return Err(unmet_root(saved, format!("has {} signed heads only: its tail was cut", self.log.tree().size())));
@@ -420,55 +426,12 @@ impl Verifier {
             root: self.log.tree().root(),
             upto: self.upto,
         });
+        archived.iter_mut().for_each(|run| run.signed = run.by <= self.upto);
         let heads = self.tips.into_iter().map(|(stream, tip)| (stream, tip.head)).collect();
-        let (rows, hash, met, of_others) = (self.rows, self.prev, self.met_count, self.of_others);
-        Ok(Verified { rows, hash, heads, chosen: self.chosen, met, of_others, links: self.links, signed })
+        let (rows, last, hash, met, of_others) = (self.rows, self.last, self.prev, self.met_count, self.of_others);
+        let (chosen, links, kept) = (self.chosen, self.links, self.kept);
+        Ok(Verified { rows, last, hash, archived, heads, chosen, met, of_others, links, kept, signed })
     }
-
-    /// If roots were saved, some must be this journal's.
-    fn is_the_one(&self) -> Result<(), ChainError> {
-        if let Some(SavedRoot { log, size, from, .. }) = self.any_roots.first() {
-            let why = format!("the root of {size} heads is of log {log}, but this journal has no key at all: it was exchanged as a whole");
-            return Err(forged(from, why));
-        }
-        match self.log.id().filter(|_| self.of_others > 0 && !self.has_own_roots) {
-            Some(own) => {
-                Err(forged("what was saved", format!("no root of it is of this journal's log {own}: it was exchanged as a whole")))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn is_trusted(&self) -> Result<(), ChainError> {
-        let signs_nothing = self.log.tree().size() == 0 && self.tips.keys().any(|stream| *stream != Stream::operator());
-        let follows = self.keys.iter().any(|key| self.log.key(&key.id()).is_some());
-        if self.keys.is_empty() || follows && !signs_nothing {
-            return Ok(());
-        }
-        let list = |ids: Vec<String>| ids.join(", ");
-        let signs = list(self.log.keys().map(ToString::to_string).collect());
-        let found = match (signs.is_empty(), follows) {
-            (true, _) => "no key signs it".to_owned(),
-            (false, true) => "the key is introduced, but no head is signed".to_owned(),
-            (false, false) => format!("it is signed by {signs}"),
-        };
-        let trusted = list(self.keys.iter().map(|key| key.id().to_string()).collect());
-        Err(ChainError::Untrusted { trusted: trusted.into(), found: found.into() })
-    }
-}
-
-fn unmet(saved: &SavedHead, found: String) -> ChainError {
-    let SavedHead { stream, head, from, .. } = saved;
-    let (stream, from) = (stream.as_str().into(), Box::from(&**from));
-    ChainError::Anchor { stream, from, anchored_seq: head.seq.0, anchored: head.hash, found: found.into() }
-}
-
-fn unmet_root(saved: &SavedRoot, found: String) -> ChainError {
-    ChainError::Root { from: Box::from(&*saved.from), size: saved.size, anchored: saved.root.into(), found: found.into() }
-}
-
-fn forged(from: &str, why: String) -> ChainError {
-    ChainError::ForgedAnchor { from: from.into(), why: why.into() }
 }
 
 #[cfg(test)]

@@ -167,6 +167,14 @@ impl Trunk {
     /// # Errors
     /// [`Withered`]; it is then not to be used.
     pub fn row(&mut self, row: &Row) -> Result<(), Withered> {
+        self.row_with_body(row, row)
+    }
+
+    /// As [`Trunk::row`]; `whole` is the row with its body, where that is kept in the artifact store.
+    ///
+    /// # Errors
+    /// [`Withered`]; it is then not to be used.
+    pub fn row_with_body(&mut self, row: &Row, whole: &Row) -> Result<(), Withered> {
         let (uid, seq) = (self.state.uid.clone(), row.seq.0);
         let unreadable = |why: String| Withered::Unreadable { uid: uid.clone(), seq, why };
         let expected = self.head.map_or(1, |head| head.seq.0 + 1);
@@ -180,7 +188,7 @@ impl Trunk {
         if let Some(before) = self.head.filter(|before| row.gseq == self.gseq + 1 && row.prev != before.hash) {
             return Err(Withered::Rewritten { uid, seq: before.seq.0, named: row.prev, found: before.hash });
         }
-        let event = row.event().map_err(|error| unreadable(error.to_string()))?;
+        let event = whole.event().map_err(|error| unreadable(error.to_string()))?;
         let at: Timestamp = row.time.parse().map_err(|error: jiff::Error| unreadable(format!("its time {:?}: {error}", row.time)))?;
         self.watch(row.seq, &event);
         self.state.apply(row.seq, at, &event).map_err(|error| unreadable(error.to_string()))?;
@@ -231,6 +239,7 @@ impl Trunk {
             | Event::ApprovalVote(_)
             | Event::ApprovalSettled(_)
             | Event::ApprovalConsumed(_)
+            | Event::RunArchived(_)
             | Event::BudgetReserved(_)
             | Event::BudgetSettled(_)
             | Event::RunSuspended(_)

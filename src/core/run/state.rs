@@ -327,6 +327,7 @@ impl RunState {
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
             | Event::JournalAnchored(_)
+            | Event::RunArchived(_)
             | Event::LeaseTaken { .. } => return refuse("it belongs to the operator's stream"),
         }
         let still = self.stands_still();

@@ -1,7 +1,7 @@
 //! Points at which the tests end the process with SIGKILL, to show that a crash loses nothing and repeats nothing.
 //!
 //! Compiled in only with the feature `failpoints`. `REEVE_CRASH_AT=<point>@<n>` kills at the n-th passing of that point.
-//! Points: `journal.<kind>.before|after`, `effect.<job|import|model|resolve|tool|checkpoint>.before|after`, `status.final.before|after`.
+//! Points: `journal.<kind>.kept|before|after`, `effect.<job|import|model|resolve|tool|checkpoint>.before|after`, `status.final.before|after`.
 
 /// Dies here if the tests want it.
 #[cfg(feature = "failpoints")]

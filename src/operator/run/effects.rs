@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use reeve_core::journal::{Actor, CheckpointTaken, Event, Judgement, ModelAnswered, Observation, ToolAsked, ToolEnded, Verdict};
-use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::model::{Arguments, ModelFailure, ModelRequest, ModelResponse, Position};
 use reeve_core::policy::{self, Agent, Facts, Keys};
 use reeve_core::run::{self, EndReason, PendingCall};
@@ -81,8 +80,8 @@ impl Driver {
             ModelAnswered::Answer { .. } | ModelAnswered::Failure { .. } => None,
         };
         match self.log.stage(&Actor::Model, Event::ModelResponse(answered)) {
-            Err(Error::TooLarge { bytes, .. }) => {
-                let message = format!("the model's answer has {bytes} bytes as a journal row, the most is {MAX_EVENT_BODY_BYTES}");
+            Err(Error::TooLarge { bytes, most, .. }) => {
+                let message = format!("the model's answer has {bytes} bytes as a journal row, the most is {most}");
                 let answered = ModelAnswered::Failure { failure: ModelFailure::Garbled, message, attempts: 1, sent: true };
                 return self.log.stage(&Actor::Model, Event::ModelResponse(answered));
             }
@@ -151,9 +150,8 @@ impl Driver {
         self.tell_judgement(&canonical, &judgement);
         let asked = run::asked(&call, Some(canonical));
         match self.log.stage(&self.asker(), Event::ToolRequested(asked.clone())) {
-            Err(Error::TooLarge { bytes, .. }) => {
-                let why =
-                    format!("Not done: the call has {bytes} bytes as a journal row, the most is {MAX_EVENT_BODY_BYTES}. Make it smaller.");
+            Err(Error::TooLarge { bytes, most, .. }) => {
+                let why = format!("Not done: the call has {bytes} bytes as a journal row, the most is {most}. Make it smaller.");
                 return self.refuse(asked, run::ended(&call, Observation::Invalid, why));
             }
             staged => staged?,
@@ -287,8 +285,8 @@ impl Driver {
         };
         crash::point("effect.checkpoint.after");
         match self.log.stage(&Actor::Sandbox, Event::Checkpoint(Box::new(CheckpointTaken { step, workspace }))) {
-            Err(Error::TooLarge { bytes, .. }) => {
-                let why = format!("the names of the changed files come to {bytes} bytes, the most is {MAX_EVENT_BODY_BYTES}");
+            Err(Error::TooLarge { bytes, most, .. }) => {
+                let why = format!("the names of the changed files come to {bytes} bytes, the most is {most}");
                 self.lost(EndReason::WorkspaceInvalid, why).await
             }
             staged => staged,

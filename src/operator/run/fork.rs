@@ -26,7 +26,7 @@ pub(super) async fn branch_of(context: &Context, namespace: &str, of: &ForkOf) -
     }
     let seq = Seq(u64::try_from(of.seq).unwrap_or(0));
     let place = ForkPlace { uid: of.uid.clone(), head: Head { seq, hash } };
-    let branch = context.journal.verified_branch(&place).await.map_err(|error| match error {
+    let branch = context.journal.verified_branch(Some(&context.artifacts), &place).await.map_err(|error| match error {
         ForkError::Store(error @ (StoreError::Unavailable { .. } | StoreError::Closed)) => unreadable(error),
         ForkError::Store(_)
         | ForkError::NoRun { .. }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reeve_core::journal::{Actor, BudgetReserved, BudgetSettled, Event, ForkedFrom, Head, Row, RowDraft, Seq, Stream};
-use reeve_core::limits::MAX_EVENT_BODY_BYTES;
+use reeve_core::journal::{Actor, BudgetReserved, BudgetSettled, Event, ForkedFrom, Head, Row, RowDraft, Seq, Stream, phase_of_kept};
+use reeve_core::limits::{MAX_EVENT_BODY_BYTES, MAX_KEPT_BODY_BYTES};
 use reeve_core::run::{Branch, RunState, Sandbox};
 use reeve_store::{ForkError, ForkPlace, StoreError};
 
@@ -49,7 +49,16 @@ pub(crate) struct RunLog {
     stream: Stream,
     head: Option<Head>,
     state: RunState,
-    staged: Vec<(&'static str, RowDraft)>,
+    staged: Vec<Staged>,
+}
+
+/// A row to be.
+#[derive(Clone)]
+struct Staged {
+    kind: &'static str,
+    draft: RowDraft,
+    /// Its body, where that is too large for a row: it goes into the artifact store before the row that names it.
+    body: Option<Vec<u8>>,
 }
 
 impl RunLog {
@@ -64,10 +73,11 @@ impl RunLog {
             let Some(last) = rows.last() else { return Ok(log) };
             let head = last.head();
             if let Some(from) = rows.first().filter(|row| row.seq == Seq(1)).map(forked_from).transpose()?.flatten() {
-                let branch = log.context.journal.branch(&ForkPlace::from(&from)).await.map_err(damaged)?;
+                let branch = log.context.journal.branch(Some(&log.context.artifacts), &ForkPlace::from(&from)).await.map_err(damaged)?;
                 log.begin(Some(branch));
             }
-            for row in &rows {
+            for row in rows {
+                let row = log.context.artifacts.with_body(row).await?;
                 let at: Timestamp = row.time.parse().map_err(|error| Error::bug(format!("row {} has no time: {error}", row.gseq)))?;
                 let event = row.event().map_err(|error| Error::bug(error.to_string()))?;
                 log.state.apply(row.seq, at, &event).map_err(|error| Error::bug(error.to_string()))?;
@@ -114,6 +124,11 @@ impl RunLog {
         self.head
     }
 
+    /// The most bytes that the body of such an event may have.
+    pub(crate) fn most_bytes(kind: &str) -> usize {
+        if phase_of_kept(kind).is_some() { MAX_KEPT_BODY_BYTES } else { MAX_EVENT_BODY_BYTES }
+    }
+
     /// Takes an event in. It is durable after the next [`RunLog::commit`].
     ///
     /// # Errors
@@ -122,12 +137,13 @@ impl RunLog {
         let event = self.context.secrets.redacted(&self.namespace, event);
         let at = self.context.now();
         let seq = Seq(self.head.map_or(0, |head| head.seq.0) + self.staged.len() as u64 + 1);
-        let draft = RowDraft::of(&event, actor, at).map_err(|error| Error::bug(error.to_string()))?;
+        let mut draft = RowDraft::of(&event, actor, at).map_err(|error| Error::bug(error.to_string()))?;
+        let body = draft.take_large_body().map_err(|error| Error::bug(error.to_string()))?;
         if draft.body.len() > MAX_EVENT_BODY_BYTES {
-            return Err(Error::TooLarge { kind: event.kind(), bytes: draft.body.len() });
+            return Err(Error::TooLarge { kind: event.kind(), bytes: draft.body.len(), most: Self::most_bytes(event.kind()) });
         }
         self.state.apply(seq, at, &event).map_err(|error| Error::bug(error.to_string()))?;
-        self.staged.push((event.kind(), draft));
+        self.staged.push(Staged { kind: event.kind(), draft, body });
         Ok(())
     }
 
@@ -140,7 +156,7 @@ impl RunLog {
         let staged = std::mem::take(&mut self.staged);
         match self.append(staged.clone()).await {
             Err(Error::Store(StoreError::Exceeded(exceeded))) => {
-                let outcomes = staged.into_iter().take_while(|(kind, _)| *kind != RESERVED).collect();
+                let outcomes = staged.into_iter().take_while(|staged| staged.kind != RESERVED).collect();
                 self.append(outcomes).await?;
                 // What was folded of the rest is only undone by folding anew. Rare: another run was faster.
                 *self = RunLog::open(Arc::clone(&self.context), &self.namespace, &self.state.uid.clone()).await?;
@@ -150,12 +166,20 @@ impl RunLog {
         }
     }
 
-    async fn append(&mut self, staged: Vec<(&'static str, RowDraft)>) -> Result<(), Error> {
+    async fn append(&mut self, staged: Vec<Staged>) -> Result<(), Error> {
         if staged.is_empty() {
             return Ok(());
         }
-        let moves_budgets = staged.iter().any(|(kind, _)| kind.starts_with("budget."));
-        let (kinds, drafts): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
+        let moves_budgets = staged.iter().any(|staged| staged.kind.starts_with("budget."));
+        let (mut kinds, mut drafts) = (Vec::with_capacity(staged.len()), Vec::with_capacity(staged.len()));
+        for Staged { kind, draft, body } in staged {
+            if let Some(body) = body {
+                self.context.artifacts.put(body).await?;
+                crash::point(&format!("journal.{kind}.kept"));
+            }
+            kinds.push(kind);
+            drafts.push(draft);
+        }
         for kind in &kinds {
             crash::point(&format!("journal.{kind}.before"));
         }

@@ -273,7 +273,7 @@ impl Driver {
         let packed = self.on_stream(|session| async move { session.checkpoint().await }).await?;
         let Answer::Got(checkpoint) = packed else { return Ok(packed) };
         for blob in [&checkpoint.patch, &checkpoint.bundle] {
-            if self.context.artifacts.has(&blob.digest).await? {
+            if self.context.artifacts.renew(&blob.digest).await? {
                 continue;
             }
             match self.on_stream(|session| async move { session.fetch_blob(blob).await }).await? {

@@ -19,7 +19,7 @@ pub(super) async fn pack(context: &Context, namespace: &str, workspace: Option<&
             .digest
             .parse()
             .map_err(|error| NotReady::new("ArtifactInvalid", format!("spec.workspace.artifact.digest: {error}.")))?;
-        return match context.artifacts.has(&digest).await {
+        return match context.artifacts.renew(&digest).await {
             Ok(true) => Ok(PackedWorkspace { digest, packing: Packing::GitBundle, strip_components: 0 }),
             Ok(false) => Err(NotReady::new("ArtifactNotFound", format!("Artifact {digest} is not in the artifact store."))),
             Err(error) => Err(NotReady::new("ArtifactUnreadable", error.to_string())),
@@ -33,7 +33,7 @@ pub(super) async fn pack(context: &Context, namespace: &str, workspace: Option<&
         None => (tar_gz(workspace.inline.as_ref())?, 0),
     };
     let digest = Digest::of(&bytes);
-    let known = context.artifacts.has(&digest).await.unwrap_or(false);
+    let known = context.artifacts.renew(&digest).await.unwrap_or(false);
     if !known {
         context.artifacts.put(bytes).await.map_err(|error| NotReady::new("ArtifactUnwritable", error.to_string()))?;
     }

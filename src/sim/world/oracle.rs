@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_core::budget::Limits;
 use reeve_core::journal::{Actor, Epoch, Event, Row, RowDraft, Stream, Verdict};
-use reeve_store::Journal;
+use reeve_store::{Artifacts, Journal};
 use serde_json::Value;
 
 use super::objects::{reason, word_of};
@@ -211,8 +211,8 @@ fn after_the_end(rows: &[Row]) -> Vec<String> {
     wrong
 }
 
-/// Every row of a journal that lies in memory, or why it does not verify.
-pub(crate) async fn rows_of(journal: &Journal) -> Result<Vec<Row>, String> {
+/// Every row of a journal that lies in memory, each with its body, or why it does not verify.
+pub(crate) async fn rows_of(journal: &Journal, artifacts: &Artifacts) -> Result<Vec<Row>, String> {
     const PAGE: u32 = 500;
     let mut rows: Vec<Row> = Vec::new();
     loop {
@@ -221,7 +221,9 @@ pub(crate) async fn rows_of(journal: &Journal) -> Result<Vec<Row>, String> {
         if page.is_empty() {
             break;
         }
-        rows.extend(page);
+        for row in page {
+            rows.push(artifacts.with_body(row).await.map_err(|error| format!("a body is not kept: {error}"))?);
+        }
     }
     journal.verify([]).await.map_err(|error| format!("the journal does not verify: {error}"))?;
     journal.check_budgets().await.map_err(|error| format!("the accounts are not what the rows say: {error}"))?;

@@ -158,7 +158,7 @@ impl Play {
     /// What the journal has, while nobody writes: everything waits for what is done here.
     fn rows(&self) -> Result<Vec<Row>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
-        runtime.block_on(rows_of(&self.shared.journal.open()))
+        runtime.block_on(rows_of(&self.shared.journal.open(), &self.shared.artifacts))
     }
 
     fn plan(&self, change: impl FnOnce(&mut Plan, &Counts)) -> Result<(), String> {

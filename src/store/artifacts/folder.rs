@@ -9,14 +9,16 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use reeve_core::Digest;
 
+use super::collect::lock;
 use super::{MAX_ARTIFACT_BYTES, Name, verified};
 use crate::StoreError;
 
-const TEMPORARY: &str = "tmp";
-const POINTERS: &str = "refs";
+pub(super) const TEMPORARY: &str = "tmp";
+pub(super) const POINTERS: &str = "refs";
 
 /// Clones share it.
 #[derive(Clone, Debug)]
@@ -59,7 +61,8 @@ impl Folder {
         blocking(move || {
             let digest = Digest::of(&bytes);
             let temporary = root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
-            keep(&root, &temporary, &digest, &bytes).map_err(|error| {
+            let kept = lock(&root).and_then(super::collect::Lock::shared).and_then(|_held| keep(&root, &temporary, &digest, &bytes));
+            kept.map_err(|error| {
                 // What cannot be removed either is swept at the next open.
                 let _ = std::fs::remove_file(&temporary);
                 StoreError::of_io("keeping an artifact", &error)
@@ -124,13 +127,31 @@ impl Folder {
         self.root.join(POINTERS).join(name.0)
     }
 
+    /// Whether there is such an artifact; if so, it is as young as if it were put.
+    pub(super) async fn renew(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let (root, path) = (Arc::clone(&self.root), path_of(&self.root, digest));
+        blocking(move || {
+            let renewed = lock(&root).and_then(super::collect::Lock::shared).and_then(|_held| renew(&path));
+            match renewed {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(StoreError::of_io("looking for an artifact", &error)),
+            }
+        })
+        .await
+    }
+
+    pub(super) fn root(&self) -> Arc<Path> {
+        Arc::clone(&self.root)
+    }
+
     pub(super) async fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
         let path = path_of(&self.root, digest);
         blocking(move || path.try_exists().map_err(|error| StoreError::of_io("looking for an artifact", &error))).await
     }
 }
 
-fn path_of(root: &Path, digest: &Digest) -> PathBuf {
+pub(super) fn path_of(root: &Path, digest: &Digest) -> PathBuf {
     let hex = digest.hex();
     let (shelf, name) = hex.split_at(2);
     root.join(shelf).join(name)
@@ -142,6 +163,7 @@ fn keep(root: &Path, temporary: &Path, digest: &Digest, bytes: &[u8]) -> std::io
     match std::fs::metadata(&path) {
         // Renamed by someone, but the name may not be durable yet.
         Ok(meta) if meta.is_file() && meta.len() == bytes.len() as u64 => {
+            renew(&path)?;
             sync_directory(shelf)?;
             return sync_directory(root);
         }
@@ -162,11 +184,16 @@ fn keep(root: &Path, temporary: &Path, digest: &Digest, bytes: &[u8]) -> std::io
     sync_directory(root)
 }
 
-fn sync_directory(directory: impl AsRef<Path>) -> std::io::Result<()> {
+/// Makes it young, so that no collection takes it before its row is written. A crash that loses this loses that row too.
+fn renew(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.set_modified(SystemTime::now())
+}
+
+pub(super) fn sync_directory(directory: impl AsRef<Path>) -> std::io::Result<()> {
     File::open(directory.as_ref())?.sync_all()
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
     let ended = |error: tokio::task::JoinError| StoreError::Unavailable { doing: "working on the artifacts", why: error.to_string() };
     tokio::task::spawn_blocking(work).await.map_err(ended)?
 }

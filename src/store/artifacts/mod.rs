@@ -3,14 +3,18 @@
 //! Architecture invariant: whatever keeps them, bytes are handed out only when they hash to the digest that was asked for.
 //! (`bytes_that_changed_are_never_handed_out`)
 
+mod collect;
 mod folder;
 mod memory;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use reeve_core::Digest;
+use reeve_core::journal::{ChainError, Row};
 
 use crate::StoreError;
+pub use collect::{MIN_COLLECTED_AGE, OldArtifact};
 use folder::Folder;
 use memory::Memory;
 
@@ -75,6 +79,18 @@ impl Artifacts {
         }
     }
 
+    /// The row with its body, which is read from here if the row names one that is kept: [`Row::event`] can be asked then.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Corrupt`], [`StoreError::Unavailable`]; [`StoreError::BadRow`] where the body is no event.
+    pub async fn with_body(&self, row: Row) -> Result<Row, StoreError> {
+        let bad =
+            |gseq: u64, error: &ChainError| StoreError::BadRow { gseq: i64::try_from(gseq).unwrap_or(i64::MAX), why: error.to_string() };
+        let Some(kept) = row.kept().map_err(|error| bad(row.gseq, &error))? else { return Ok(row) };
+        let (gseq, body) = (row.gseq, self.get(&kept.digest).await?);
+        row.with_kept_body(body).map_err(|error| bad(gseq, &error))
+    }
+
     /// Points a name at an artifact: what was merged, for example. The name is durable when this returns; doing it again changes nothing.
     ///
     /// A name is one or more parts of letters, digits and `-`, with `/` between them.
@@ -104,6 +120,40 @@ impl Artifacts {
         match &self.0 {
             Place::Folder(folder) => folder.pointed(name).await,
             Place::Memory(memory) => Ok(memory.pointed(name)),
+        }
+    }
+
+    /// Whether there is an artifact of this digest; if so, it is as if it had just been put: no collection takes it before a row can name it.
+    /// To be asked instead of [`Artifacts::has`] by who is about to journal the digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn renew(&self, digest: &Digest) -> Result<bool, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.renew(digest).await,
+            Place::Memory(memory) => Ok(memory.has(digest)),
+        }
+    }
+
+    /// Artifacts that were put, or named anew, before that time, and to which no name points. In memory there are none: they end with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Malformed`] for a name that points at no digest: then nothing is known to be unnamed.
+    pub async fn old(&self, before: SystemTime) -> Result<Vec<OldArtifact>, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.old(before).await,
+            Place::Memory(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes an artifact that no row names, if it is still older than that. Whether it was removed: one that was put again stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn remove_old(&self, digest: &Digest, before: SystemTime) -> Result<bool, StoreError> {
+        match &self.0 {
+            Place::Folder(folder) => folder.remove_old(digest, before).await,
+            Place::Memory(_) => Ok(false),
         }
     }
 

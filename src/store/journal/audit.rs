@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reeve_core::budget::{Amounts, Balance, Dimension};
-use reeve_core::journal::BudgetReserved;
+use reeve_core::journal::{BudgetReserved, RunArchived};
 
 use super::books::Reservation;
 use super::ledger::{Ledger, Posting};
@@ -12,10 +12,10 @@ use crate::{BudgetError, StoreError, VerifyError};
 
 pub(super) const CHECKING: &str = "checking the budgets";
 
-/// Kinds of the rows that move budgets, as SQL lists them.
+/// Kinds of the rows that move budgets, or stand for rows that did, as SQL lists them.
 macro_rules! budget_kinds {
     () => {
-        "('budget.reserved', 'budget.settled', 'budget.limited')"
+        "('budget.reserved', 'budget.settled', 'budget.limited', 'run.archived')"
     };
 }
 pub(super) use budget_kinds;
@@ -60,6 +60,13 @@ impl Tables {
     /// When it cannot follow those before it, or its reservation says other than it does.
     pub(super) fn row(&mut self, row: &BudgetRow<'_>) -> Result<(), VerifyError> {
         let BudgetRow { gseq, kind, body, reservation } = row;
+        if *kind == "run.archived" {
+            // Its rows went in the transaction that wrote this one.
+            let archived: RunArchived =
+                serde_json::from_str(body).map_err(|error| StoreError::BadRow { gseq: *gseq, why: error.to_string() })?;
+            let spent = self.ledger.spent(&archived.spent);
+            return Ok(spent.map_err(|refusal| BudgetError::Row { gseq: gseq.unsigned_abs(), why: refusal.to_string() })?);
+        }
         let posting = Posting::read(kind, body).map_err(|error| StoreError::BadRow { gseq: *gseq, why: error.to_string() })?;
         let Some(posting) = posting else { return Ok(()) };
         self.ledger.post(&posting).map_err(|refusal| BudgetError::Row { gseq: gseq.unsigned_abs(), why: refusal.to_string() })?;

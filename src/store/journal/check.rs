@@ -1,19 +1,20 @@
 //! Checking the chain, in the database and in what was exported from it.
 
-use reeve_core::journal::{ChainError, Head, Row, Stream, Verified, Verifier};
+use reeve_core::journal::{ChainError, Event, Head, Row, Stream, Verified, Verifier};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::ledger::{Ledger, Posting};
+use super::archives::{Archives, Beside};
+use super::ledger::{Ledger, Posting, Refusal};
 use super::{Backing, Journal, on_each};
-use crate::{BudgetError, StoreError, VerifyError};
+use crate::{Artifacts, BudgetError, StoreError, VerifyError};
 
 /// Rows that are held at once: enough to hide the reading behind the hashing.
 const PAGE_ROWS: u32 = 512;
 
 /// The longest line of an export, bytes: a body is a JSON text inside a JSON string, whose quotes and backslashes double, and the other
 /// columns are short.
-const MAX_LINE_BYTES: u64 = 2 * MAX_EVENT_BODY_BYTES as u64 + 16 * 1024;
+pub(super) const MAX_LINE_BYTES: u64 = 2 * MAX_EVENT_BODY_BYTES as u64 + 16 * 1024;
 
 const EXPORTING: &str = "writing the export";
 
@@ -36,7 +37,15 @@ impl Journal {
     /// # Errors
     /// As [`Journal::verify`].
     pub async fn verify_against(&self, verifier: Verifier) -> Result<Verified, VerifyError> {
-        let verified = self.verify_all(verifier).await;
+        self.verify_with(verifier, &Beside::default()).await
+    }
+
+    /// As [`Journal::verify_against`], with what is kept beside the journal: see [`Beside`].
+    ///
+    /// # Errors
+    /// As [`Journal::verify`]; [`VerifyError::Kept`], [`VerifyError::Archive`].
+    pub async fn verify_with(&self, verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {
+        let verified = self.verify_all(verifier, beside).await;
         if verified.is_err()
             && let Backing::Sqlite(file) = &self.backing
             && file.moved_while_read()
@@ -47,22 +56,31 @@ impl Journal {
         verified
     }
 
-    async fn verify_all(&self, verifier: Verifier) -> Result<Verified, VerifyError> {
-        let verified = self.verify_rows(verifier).await?;
+    async fn verify_all(&self, verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {
+        let verified = self.verify_rows(verifier, beside).await?;
         self.check_budgets().await?;
         Ok(verified)
     }
 
-    async fn verify_rows(&self, mut verifier: Verifier) -> Result<Verified, VerifyError> {
+    async fn verify_rows(&self, mut verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {
+        let artifacts = beside.artifacts.as_ref();
+        let mut archives = Archives::open(&beside.archives).await?;
         let upto = self.upto().await?;
         let mut rows = self.page(i64::MIN, upto, PAGE_ROWS).await?;
         while let Some(last) = rows.last() {
             let from = last.gseq;
-            let (checked, next) = tokio::join!(self.check(verifier, rows), self.page_after(from, upto));
+            let merged = archives.merged_page(rows).await?;
+            let kept: Vec<Row> = merged.iter().filter(|row| artifacts.is_some() && names_a_body(row)).cloned().collect();
+            let (checked, next) = tokio::join!(self.check(verifier, merged), self.page_after(from, upto));
             verifier = checked?;
+            for row in kept {
+                body_is_there(artifacts, row).await?;
+            }
             rows = next?;
         }
+        archives.are_at_their_end()?;
         let mut verified = verifier.finish()?;
+        archives.are_named(&verified)?;
         for link in std::mem::take(&mut verified.links.far) {
             link.meet(self.read(&link.parent, link.seq, 1).await?.first())?;
             verified.links.met += 1;
@@ -115,6 +133,23 @@ impl Journal {
     }
 }
 
+fn names_a_body(row: &Row) -> bool {
+    matches!(row.kept(), Ok(Some(_)))
+}
+
+/// Where the artifacts are given, the body that a row names must be there, whole, and the event that the row's kind says.
+async fn body_is_there(artifacts: Option<&Artifacts>, row: Row) -> Result<(), VerifyError> {
+    let Some(artifacts) = artifacts.filter(|_| names_a_body(&row)) else { return Ok(()) };
+    let (gseq, kind) = (row.gseq, row.kind.as_str().into());
+    match artifacts.with_body(row).await {
+        Ok(_) => Ok(()),
+        Err(error @ (StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::BadRow { .. })) => {
+            Err(VerifyError::Kept { gseq, kind, why: error.to_string() })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn check_page(mut verifier: Verifier, rows: &[Row]) -> Result<Verifier, ChainError> {
     rows.iter().try_for_each(|row| verifier.row(row))?;
     Ok(verifier)
@@ -142,18 +177,59 @@ pub async fn verify_export(
 ///
 /// # Errors
 /// As [`verify_export`].
-pub async fn verify_export_against(mut reader: impl AsyncBufRead + Unpin, mut verifier: Verifier) -> Result<Verified, VerifyError> {
+pub async fn verify_export_against(reader: impl AsyncBufRead + Unpin, verifier: Verifier) -> Result<Verified, VerifyError> {
+    verify_export_with(reader, verifier, &Beside::default()).await
+}
+
+/// As [`verify_export_against`], with what is kept beside the journal: see [`Beside`].
+///
+/// # Errors
+/// As [`verify_export`]; [`VerifyError::Kept`], [`VerifyError::Archive`].
+pub async fn verify_export_with(
+    mut reader: impl AsyncBufRead + Unpin,
+    mut verifier: Verifier,
+    beside: &Beside,
+) -> Result<Verified, VerifyError> {
+    let artifacts = beside.artifacts.as_ref();
     let mut ledger = Ledger::default();
+    let mut archives = Archives::open(&beside.archives).await?;
+    let mut wrong = None;
     let mut text = Vec::new();
     let mut line = 0;
     while let Some(row) = next_row(&mut reader, &mut text, &mut line).await? {
-        verifier.row(&row)?;
-        let posting = Posting::read(&row.kind, &row.body).map_err(|error| VerifyError::Line { line, why: error.to_string() })?;
-        if let Some(posting) = posting {
-            ledger.post(&posting).map_err(|refusal| BudgetError::Row { gseq: row.gseq, why: refusal.to_string() })?;
+        for row in archives.merged(row).await? {
+            verifier.row(&row)?;
+            match adds_up(&mut ledger, &verifier, &row) {
+                // Whether a row is missing before it, the rows after it say.
+                Err(error) if verifier.is_waiting() => wrong = wrong.or(Some(error)),
+                other => other?,
+            }
+            body_is_there(artifacts, row).await?;
         }
     }
-    Ok(verifier.finish()?)
+    archives.are_at_their_end()?;
+    let verified = verifier.finish()?;
+    archives.are_named(&verified)?;
+    wrong.map_or(Ok(verified), Err)
+}
+
+/// What the row does to the budgets.
+fn adds_up(ledger: &mut Ledger, verifier: &Verifier, row: &Row) -> Result<(), VerifyError> {
+    let refused = |refusal: Refusal| BudgetError::Row { gseq: row.gseq, why: refusal.to_string() };
+    if row.kind == "run.archived" {
+        if let Event::RunArchived(archived) = row.event()?
+            && !verifier.has_rows_of(&archived.run)
+        {
+            ledger.spent(&archived.spent).map_err(refused)?;
+        }
+        return Ok(());
+    }
+    let unread =
+        |error: serde_json::Error| StoreError::BadRow { gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX), why: error.to_string() };
+    if let Some(posting) = Posting::read(&row.kind, &row.body).map_err(unread)? {
+        ledger.post(&posting).map_err(refused)?;
+    }
+    Ok(())
 }
 
 /// Reads a verified export once more, from its start, for the rows that forks name and that were written too long before them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_core::Digest;
 use reeve_core::budget::Balance;
-use reeve_core::journal::{BudgetReserved, Epoch, Row, Seq, Stream};
+use reeve_core::journal::{BudgetReserved, Epoch, Head, Row, Seq, Stream};
 
 use super::books::{Books, Moved, Reservation};
 use super::ledger::Posting;
@@ -50,6 +50,8 @@ pub(super) struct Verdict {
     pub(super) reserved: Vec<(u64, BudgetReserved)>,
     /// Keys, each with the position of the row that settles it.
     pub(super) settled: Vec<(u64, String)>,
+    /// Runs whose rows go, each with the position of its `run.archived`.
+    pub(super) archived: Vec<(u64, Stream, Head)>,
 }
 
 impl<'a> Needs<'a> {
@@ -104,6 +106,7 @@ pub(super) fn judge(seen: Seen, group: &[Request]) -> Verdict {
 impl Verdict {
     fn moves(&mut self, request: &Request, rows: &[Row]) {
         let Some(first) = rows.first() else { return };
+        self.archived.extend(request.archives.iter().map(|(offset, run, head)| (first.gseq + offset, run.clone(), *head)));
         for (offset, posting) in &request.postings {
             let gseq = first.gseq + offset;
             match posting {
@@ -116,7 +119,7 @@ impl Verdict {
 }
 
 fn one(tail: &mut Tail, heads: &mut BTreeMap<Stream, Seq>, books: &mut Books, request: &Request) -> Result<Vec<Row>, StoreError> {
-    let Request { epoch, stream, after, drafts, postings } = request;
+    let Request { epoch, stream, after, drafts, postings, archives: _ } = request;
     if epoch.is_fenced_by(tail.epoch) {
         return Err(StoreError::Fenced { epoch: *epoch, highest: tail.epoch });
     }

@@ -92,6 +92,15 @@ impl Ledger {
         }
     }
 
+    /// Takes in what a run spent whose rows are not there any more.
+    pub(super) fn spent(&mut self, spent: &BTreeMap<String, Amounts>) -> Result<(), Refusal> {
+        for (account, used) in spent {
+            let balance = self.accounts.entry(account.clone()).or_default();
+            balance.used = sum(account, &balance.used, used)?;
+        }
+        Ok(())
+    }
+
     fn reserve(&mut self, reserved: &BudgetReserved) -> Result<(), Refusal> {
         let BudgetReserved { account, key, amounts } = reserved;
         if self.open.contains_key(key) {

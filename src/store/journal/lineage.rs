@@ -6,7 +6,7 @@ use reeve_core::limits::MAX_FORKS_DEEP;
 use reeve_core::run::{Branch, NoFork, Trunk, Withered};
 
 use super::Journal;
-use crate::StoreError;
+use crate::{Artifacts, StoreError};
 
 /// Rows that are held at once.
 const PAGE_ROWS: u32 = 256;
@@ -85,14 +85,15 @@ fn nearest(before: Option<u64>) -> String {
 }
 
 impl Journal {
-    /// What a run takes with it that begins at this place, all of it read and folded.
+    /// What a run takes with it that begins at this place, all of it read and folded. `artifacts` have the bodies that rows only name;
+    /// without them a run that has such a row before this place is not read.
     ///
     /// Guarantees: every row that was taken in hashes to what it says, and the last is the one that was named.
     ///
     /// # Errors
     /// [`ForkError`].
-    pub async fn branch(&self, place: &ForkPlace) -> Result<Branch, ForkError> {
-        self.folded(&self.lineage(place).await?).await
+    pub async fn branch(&self, artifacts: Option<&Artifacts>, place: &ForkPlace) -> Result<Branch, ForkError> {
+        self.folded(artifacts, &self.lineage(place).await?).await
     }
 
     /// As [`Journal::branch`]; and the chain of all rows of the journal from each ancestor's first one up to the place in it is checked too,
@@ -100,9 +101,9 @@ impl Journal {
     ///
     /// # Errors
     /// [`ForkError`].
-    pub async fn verified_branch(&self, place: &ForkPlace) -> Result<Branch, ForkError> {
+    pub async fn verified_branch(&self, artifacts: Option<&Artifacts>, place: &ForkPlace) -> Result<Branch, ForkError> {
         let places = self.lineage(place).await?;
-        let branch = self.folded(&places).await?;
+        let branch = self.folded(artifacts, &places).await?;
         for ForkPlace { uid, head } in &places {
             let stream = Stream::run(uid);
             let first = self.read(&stream, Seq(1), 1).await?.pop();
@@ -128,10 +129,10 @@ impl Journal {
     }
 
     /// Folds what lies before each of these places, the last of them first.
-    async fn folded(&self, places: &[ForkPlace]) -> Result<Branch, ForkError> {
+    async fn folded(&self, artifacts: Option<&Artifacts>, places: &[ForkPlace]) -> Result<Branch, ForkError> {
         let mut branch = None;
         for place in places.iter().rev() {
-            branch = Some(self.grown(place, branch).await?);
+            branch = Some(self.grown(artifacts, place, branch).await?);
         }
         branch.ok_or_else(|| ForkError::NoRun { uid: String::new() })
     }
@@ -146,7 +147,7 @@ impl Journal {
         Ok(started.forked_from.as_ref().map(ForkPlace::from))
     }
 
-    async fn grown(&self, place: &ForkPlace, branch: Option<Branch>) -> Result<Branch, ForkError> {
+    async fn grown(&self, artifacts: Option<&Artifacts>, place: &ForkPlace, branch: Option<Branch>) -> Result<Branch, ForkError> {
         let ForkPlace { uid, head: Head { seq: wanted, hash: named } } = place.clone();
         let stream = Stream::run(&uid);
         let mut trunk = Trunk::new(&uid, branch);
@@ -159,7 +160,10 @@ impl Journal {
             }
             for row in rows.iter().filter(|row| row.seq <= wanted) {
                 before = trunk.point().ok().map(|point| point.seq).or(before);
-                trunk.row(row)?;
+                match artifacts {
+                    Some(artifacts) => trunk.row_with_body(row, &artifacts.with_body(row.clone()).await?)?,
+                    None => trunk.row(row)?,
+                }
             }
         }
         match trunk.head() {
@@ -170,7 +174,8 @@ impl Journal {
         trunk.branch().map_err(|why| ForkError::NoFork { uid, seq: wanted.0, why, before })
     }
 
-    /// Checks the hashes and links of the rows of the whole database between two.
+    /// Checks the hashes and links of the rows of the whole database between two. Where rows of runs are missing that were archived, the
+    /// rows before and after them are not held against each other: what is missing, `verify` compares with the archives.
     async fn check_span(&self, first: u64, last: u64) -> Result<(), ForkError> {
         let (mut next, mut prev) = (first, None);
         while next <= last {
@@ -188,9 +193,7 @@ impl Journal {
 }
 
 fn follows(row: &reeve_core::journal::Row, expected: u64, prev: Option<Digest>) -> Result<(), ChainError> {
-    if row.gseq != expected {
-        return Err(ChainError::Gap { expected, found: row.gseq });
-    }
+    let prev = prev.filter(|_| row.gseq == expected);
     let unreadable = |error: serde_json::Error| ChainError::Unreadable { gseq: row.gseq, kind: row.kind.clone(), why: error.to_string() };
     let computed = row.computed_hash().map_err(unreadable)?;
     if computed != row.hash {

@@ -1,5 +1,7 @@
 //! The journal: opening it, appending to it, closing it.
 
+mod archive;
+mod archives;
 mod audit;
 mod books;
 mod check;
@@ -29,7 +31,10 @@ use request::Request;
 use sqlite::Sqlite;
 use writer::Order;
 
-pub use check::{verify_export, verify_export_against, verify_links};
+pub use archive::{ArchiveError, NotArchived};
+pub use archives::Beside;
+pub(crate) use archives::{ArchiveRows, digest_of};
+pub use check::{verify_export, verify_export_against, verify_export_with, verify_links};
 pub use lineage::{ForkError, ForkPlace};
 pub use memory::{Gate, Lost, MemoryDatabase, Trust};
 pub use place::{DatabaseUrl, InvalidPlace, Place};

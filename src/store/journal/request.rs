@@ -1,11 +1,14 @@
 //! An append, checked as far as can be without its database.
 
 use reeve_core::Digest;
-use reeve_core::journal::{Epoch, Row, RowDraft, Seq, Stream, is_canonical};
+use reeve_core::journal::{ChainError, Epoch, Head, Row, RowDraft, Seq, Stream, is_canonical};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 
 use super::ledger::Posting;
 use crate::StoreError;
+
+/// Kind of the row by which a run's rows go.
+const ARCHIVED: &str = "run.archived";
 
 /// Rows that belong together.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub(super) struct Request {
     pub(super) drafts: Vec<RowDraft>,
     /// What the drafts do to budgets, each with the place of its draft, from 0.
     pub(super) postings: Vec<(u64, Posting)>,
+    /// Runs that the drafts archive, each with the place of its draft: their rows go in the same transaction.
+    pub(super) archives: Vec<(u64, Stream, Head)>,
 }
 
 impl Request {
@@ -26,11 +31,30 @@ impl Request {
     pub(super) fn checked(epoch: Epoch, stream: &Stream, after: Option<Seq>, drafts: Vec<RowDraft>) -> Result<Request, StoreError> {
         check_place(epoch, stream)?;
         let mut postings = Vec::new();
+        if drafts.iter().any(|draft| draft.kind == ARCHIVED) {
+            return Err(StoreError::Malformed { why: format!("a {ARCHIVED} event is written by Journal::archive alone") });
+        }
         for (draft, offset) in drafts.iter().zip(0..) {
             check_draft(epoch, stream, draft)?;
             postings.extend(posting(draft)?.map(|posting| (offset, posting)));
         }
-        Ok(Request { epoch, stream: stream.clone(), after, drafts, postings })
+        Ok(Request { epoch, stream: stream.clone(), after, drafts, postings, archives: Vec::new() })
+    }
+
+    /// Rows of the operator's stream that archive these runs.
+    ///
+    /// # Errors
+    /// As [`Request::checked`].
+    pub(super) fn archiving(epoch: Epoch, after: Option<Seq>, runs: Vec<(RowDraft, Stream, Head)>) -> Result<Request, StoreError> {
+        let stream = Stream::operator();
+        let (mut drafts, mut archives) = (Vec::with_capacity(runs.len()), Vec::with_capacity(runs.len()));
+        check_place(epoch, &stream)?;
+        for ((draft, run, head), offset) in runs.into_iter().zip(0..) {
+            check_draft(epoch, &stream, &draft)?;
+            archives.push((offset, run, head));
+            drafts.push(draft);
+        }
+        Ok(Request { epoch, stream, after, drafts, postings: Vec::new(), archives })
     }
 
     /// What its bodies come to.
@@ -70,7 +94,10 @@ fn check_draft(epoch: Epoch, stream: &Stream, draft: &RowDraft) -> Result<(), St
         prev: Digest::ZERO,
         hash: Digest::ZERO,
     };
-    row.event().map_err(|error| StoreError::Malformed { why: error.to_string() })?;
+    let malformed = |error: ChainError| StoreError::Malformed { why: error.to_string() };
+    if row.kept().map_err(malformed)?.is_none() {
+        row.event().map_err(malformed)?;
+    }
     if !is_canonical(&row.body) {
         return Err(StoreError::Malformed { why: format!("the body of a {kind} event is not in the canonical form of RFC 8785") });
     }

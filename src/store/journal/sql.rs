@@ -47,4 +47,11 @@ pub(super) const INSERT_RESERVATION: &str = "INSERT INTO budget_reservation
         (key, account, tokens, cost_micro_usd, tool_calls, runtime_ms, gseq)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
+pub(super) const INSERT_ARCHIVED: &str = "INSERT INTO archived_run (stream, seq, hash, gseq) VALUES ($1, $2, $3, $4)";
+
+pub(super) const DELETE_RESERVATIONS: &str =
+    "DELETE FROM budget_reservation WHERE gseq IN (SELECT gseq FROM journal WHERE stream = $1 AND kind = 'budget.reserved')";
+
+pub(super) const DELETE_RUN: &str = "DELETE FROM journal WHERE stream = $1";
+
 pub(super) const SETTLE_RESERVATION: &str = "UPDATE budget_reservation SET settled_gseq = $2 WHERE key = $1 AND settled_gseq IS NULL";

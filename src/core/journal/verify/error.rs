@@ -169,6 +169,28 @@ pub enum ChainError {
         /// What signs it.
         found: Box<str>,
     },
+    /// A row that says that a run is archived, and does not fit what is there.
+    #[error("row {gseq}: of run {run}, which is archived: {why}")]
+    Archived {
+        /// Position in the database.
+        gseq: u64,
+        /// The run.
+        run: Box<str>,
+        /// What does not fit.
+        why: Box<str>,
+    },
+    /// A body that is not in its row, so that nothing can be read from it there.
+    #[error("row {gseq} of kind {kind}: its body of {bytes} bytes is kept as artifact {digest}, which is needed to read it")]
+    Kept {
+        /// Position in the database.
+        gseq: u64,
+        /// Kind.
+        kind: Box<str>,
+        /// Size of the body.
+        bytes: u64,
+        /// Its digest, and its name in the artifact store.
+        digest: Digest,
+    },
     /// A body that is no event: not JSON, of an unknown kind, or not of its kind's form.
     #[error("row {gseq} of kind {kind} cannot be read: {why}")]
     Unreadable {

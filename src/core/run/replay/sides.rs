@@ -101,6 +101,7 @@ fn reason(event: &Event) -> Option<String> {
         | Event::KeyIntroduced(_)
         | Event::KeyRotated(_)
         | Event::JournalAnchored(_)
+        | Event::RunArchived(_)
         | Event::LeaseTaken { .. } => return None,
     };
     Some(clip(&text))

@@ -97,6 +97,7 @@ impl Before<'_> {
             | Event::KeyIntroduced(_)
             | Event::KeyRotated(_)
             | Event::JournalAnchored(_)
+            | Event::RunArchived(_)
             | Event::LeaseTaken { .. } => Ok(Took::Outcome),
         }
     }

@@ -13,6 +13,7 @@ mod api_faults;
 mod common;
 mod crash_matrix;
 mod journal_faults;
+mod kept;
 mod random;
 mod sabotage;
 mod scenarios;

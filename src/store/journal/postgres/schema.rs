@@ -111,7 +111,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
 
 /// Whether the role can do all that the writer does. Better known at the start than at the first reservation.
 pub(super) async fn may_write(connection: &mut PgConnection, url: &DatabaseUrl) -> Result<(), StoreError> {
-    let may = "SELECT has_table_privilege('journal', 'SELECT') AND has_table_privilege('journal', 'INSERT')
+    let may = "SELECT has_table_privilege('archived_run', 'SELECT') AND has_table_privilege('journal', 'SELECT') AND has_table_privilege('journal', 'INSERT')
         AND has_table_privilege('budget_account', 'SELECT') AND has_table_privilege('budget_account', 'INSERT')
         AND has_column_privilege('budget_account', 'used_tokens', 'UPDATE')
         AND has_table_privilege('budget_reservation', 'SELECT') AND has_table_privilege('budget_reservation', 'INSERT')
@@ -152,7 +152,7 @@ async fn grant(connection: &mut PgConnection, url: &DatabaseUrl, writer: &str) -
         Some(false) => {}
     }
     let schema = "GRANT USAGE ON SCHEMA %2$I TO %1$I";
-    let select = "GRANT SELECT ON journal, budget_account, budget_reservation, _sqlx_migrations TO %1$I";
+    let select = "GRANT SELECT ON journal, archived_run, budget_account, budget_reservation, _sqlx_migrations TO %1$I";
     let insert = "GRANT INSERT ON journal, budget_account, budget_reservation TO %1$I";
     let account = "GRANT UPDATE (limited, limit_tokens, limit_cost_micro_usd, limit_tool_calls, limit_runtime_ms,
         used_tokens, used_cost_micro_usd, used_tool_calls, used_runtime_ms,

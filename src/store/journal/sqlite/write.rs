@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use reeve_core::budget::{Amounts, Balance, Limits};
-use reeve_core::journal::{BudgetReserved, Row, Seq, Stream};
+use reeve_core::journal::{BudgetReserved, Head, Row, Seq, Stream};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
@@ -148,6 +148,9 @@ async fn write(connection: &mut SqliteConnection, verdict: &Verdict) -> Result<(
         let query = sqlx::query(sql::SETTLE_RESERVATION).bind(key).bind(signed(*gseq)?);
         one_row(query.execute(&mut *connection).await.map_err(unposted)?.rows_affected())?;
     }
+    for (gseq, run, head) in &verdict.archived {
+        remove(connection, *gseq, run, head).await?;
+    }
     Ok(())
 }
 
@@ -177,6 +180,20 @@ async fn insert(connection: &mut SqliteConnection, statement: &'static str, rows
     }
     query.execute(connection).await.map_err(failed)?;
     Ok(())
+}
+
+/// Removes the rows of a run, which the row `gseq` says are archived; the triggers let no others go.
+async fn remove(connection: &mut SqliteConnection, gseq: u64, run: &Stream, head: &Head) -> Result<(), StoreError> {
+    let closes =
+        sqlx::query(sql::INSERT_ARCHIVED).bind(run.as_str()).bind(signed(head.seq.0)?).bind(head.hash.to_string()).bind(signed(gseq)?);
+    closes.execute(&mut *connection).await.map_err(failed)?;
+    sqlx::query(sql::DELETE_RESERVATIONS).bind(run.as_str()).execute(&mut *connection).await.map_err(failed)?;
+    let removed = sqlx::query(sql::DELETE_RUN).bind(run.as_str()).execute(&mut *connection).await.map_err(failed)?.rows_affected();
+    if removed == head.seq.0 {
+        return Ok(());
+    }
+    let why = format!("run {} had {removed} rows, not {}: none of them was removed", run.as_str(), head.seq.0);
+    Err(StoreError::Refused { why })
 }
 
 async fn write_account(connection: &mut SqliteConnection, moved: &Moved) -> Result<(), StoreError> {

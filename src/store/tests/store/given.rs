@@ -8,8 +8,9 @@ use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Limits};
 use reeve_core::journal::{
     Actor, ApprovalTerms, BudgetLimited, BudgetReserved, BudgetSettled, Epoch, Event, ForkedFrom, PackedWorkspace, Row, RowDraft,
-    RunLimits, RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
+    RunFinished, RunLimits, RunStarted, SandboxShape, Seq, SpecSnapshot, Stream,
 };
+use reeve_core::run::EndReason;
 use reeve_core::tool::{Role, wire};
 use reeve_store::Place;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
@@ -76,6 +77,17 @@ pub(crate) fn started_from(namespace: &str, name: &str, forked_from: Option<Fork
     RowDraft::of(&Event::RunStarted(Box::new(body)), &Actor::Operator, Timestamp::UNIX_EPOCH).unwrap()
 }
 
+pub(crate) fn finished() -> RowDraft {
+    let body = RunFinished {
+        succeeded: true,
+        reason: EndReason::Finished,
+        message: "Done.".to_owned(),
+        tasks: Vec::new(),
+        at: Timestamp::UNIX_EPOCH,
+    };
+    operator(&Event::RunFinished(body))
+}
+
 pub(crate) fn tokens(n: u64) -> Amounts {
     Amounts { tokens: n, ..Amounts::default() }
 }
@@ -110,8 +122,9 @@ pub(crate) fn operator(event: &Event) -> RowDraft {
 }
 
 /// Makes a file what the first release left: SQL.
-pub(crate) const WITHOUT_BUDGETS: &str =
-    "DROP TABLE budget_reservation; DROP TABLE budget_account; DELETE FROM _sqlx_migrations WHERE version = 2;";
+pub(crate) const WITHOUT_BUDGETS: &str = "DROP TRIGGER journal_run_is_archived; DROP TRIGGER journal_no_delete; DROP TABLE archived_run;
+    CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'journal: rows are never deleted'); END;
+    DROP TABLE budget_reservation; DROP TABLE budget_account; DELETE FROM _sqlx_migrations WHERE version > 1;";
 
 /// Runs SQL past the store, as someone who owns the file can.
 pub(crate) async fn sql(path: &Path, statements: &str) -> Result<(), sqlx::Error> {

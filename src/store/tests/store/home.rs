@@ -45,6 +45,14 @@ impl Home {
         }
     }
 
+    /// As who may archive: on PostgreSQL the role that owns the tables.
+    pub(crate) async fn open_to_archive(&self) -> Journal {
+        match self {
+            Home::Postgres(schema) => Journal::open_at(&schema.place("journal_owner")).await.unwrap(),
+            Home::Sqlite(_) | Home::Memory(_) => self.open().await,
+        }
+    }
+
     pub(crate) async fn open_read_only(&self) -> Journal {
         match self {
             Home::Memory(database) => database.open(),

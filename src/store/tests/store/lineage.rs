@@ -49,12 +49,12 @@ fn place(uid: &str, row: &Row) -> ForkPlace {
 async fn a_run_is_forked_at_the_row_that_is_named_and_at_no_other(home: Home) {
     let journal = home.open().await;
     let rows = interleaved(&journal).await;
-    let branch = journal.verified_branch(&place("a", &rows[4])).await.unwrap();
+    let branch = journal.verified_branch(None, &place("a", &rows[4])).await.unwrap();
     assert_eq!((branch.from.seq, branch.from.hash, branch.from.kept_at), (Seq(5), rows[4].hash, Seq(5)));
-    assert_eq!(branch, journal.branch(&place("a", &rows[4])).await.unwrap());
+    assert_eq!(branch, journal.branch(None, &place("a", &rows[4])).await.unwrap());
     let of = |uid: &str, seq: u64, hash: Digest| ForkPlace { uid: uid.to_owned(), head: Head { seq: Seq(seq), hash } };
     let hash = rows[4].hash;
-    let refused = async |place: ForkPlace| journal.verified_branch(&place).await.unwrap_err();
+    let refused = async |place: ForkPlace| journal.verified_branch(None, &place).await.unwrap_err();
     assert_eq!(refused(of("gone", 5, hash)).await, ForkError::NoRun { uid: "gone".to_owned() });
     assert_eq!(refused(of("other", 5, hash)).await, ForkError::NoRun { uid: "other".to_owned() }, "it does not begin as a run does");
     for seq in [0, 6, u64::MAX >> 1] {
@@ -70,9 +70,9 @@ async fn a_run_is_forked_at_the_row_that_is_named_and_at_no_other(home: Home) {
 async fn a_fork_of_a_fork_has_the_rows_of_both(home: Home) {
     let journal = home.open().await;
     let rows = interleaved(&journal).await;
-    let from = journal.branch(&place("a", &rows[4])).await.unwrap().from;
+    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
     let b = journal.append(Epoch(1), &Stream::run("b"), None, loaded(Some(from.clone()))).await.unwrap();
-    let branch = journal.verified_branch(&place("b", &b[4])).await.unwrap();
+    let branch = journal.verified_branch(None, &place("b", &b[4])).await.unwrap();
     assert_eq!(branch.parent().and_then(|parent| parent.forked_from.clone()), Some(from));
     let verified = journal.verify([]).await.unwrap();
     assert_eq!((verified.links.met, verified.links.far.len(), verified.links.absent.len()), (1, 0, 0));
@@ -82,7 +82,7 @@ async fn a_fork_of_a_fork_has_the_rows_of_both(home: Home) {
 async fn a_row_that_was_written_anew_is_found_before_anything_goes_on_from_it(home: Home) {
     let journal = home.open().await;
     let rows = interleaved(&journal).await;
-    let from = journal.branch(&place("a", &rows[4])).await.unwrap().from;
+    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
     let b = journal.append(Epoch(1), &Stream::run("b"), None, loaded(Some(from))).await.unwrap();
     journal.close().await;
     home.unguard().await;
@@ -91,14 +91,14 @@ async fn a_row_that_was_written_anew_is_found_before_anything_goes_on_from_it(ho
     assert_ne!(forged.body, rows[2].body);
     home.sql_unchecked(&format!("UPDATE journal SET body = '{}' WHERE gseq = {}", forged.body, forged.gseq)).await;
     let journal = home.open_read_only().await;
-    let found = journal.branch(&place("a", &rows[4])).await.unwrap_err();
+    let found = journal.branch(None, &place("a", &rows[4])).await.unwrap_err();
     assert!(matches!(found, ForkError::Withered(Withered::Changed { seq: 3, .. })), "{found}");
     journal.close().await;
     forged.hash = forged.computed_hash().unwrap();
     home.sql_unchecked(&format!("UPDATE journal SET hash = '{}' WHERE gseq = {}", forged.hash, forged.gseq)).await;
     let journal = home.open_read_only().await;
     for place in [place("a", &rows[4]), place("b", &b[4])] {
-        let found = journal.verified_branch(&place).await.unwrap_err();
+        let found = journal.verified_branch(None, &place).await.unwrap_err();
         assert!(matches!(&found, ForkError::Chain(ChainError::Broken { gseq, .. }) if *gseq == forged.gseq + 1), "{found}");
     }
 }
@@ -108,7 +108,7 @@ async fn a_row_that_was_written_anew_is_found_before_anything_goes_on_from_it(ho
 async fn a_fork_of_what_is_long_ago_is_compared_all_the_same() {
     let journal = Journal::in_memory();
     let rows = interleaved(&journal).await;
-    let from = journal.branch(&place("a", &rows[4])).await.unwrap().from;
+    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
     // A stream's last row is remembered however old it is.
     journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::thought("later")]).await.unwrap();
     for at in (0..=SIGNED_WITHIN_ROWS).step_by(1024) {

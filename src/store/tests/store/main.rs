@@ -2,16 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod append;
+mod archive;
 mod artifacts;
 mod attacks;
 mod audit;
 mod budgets;
 mod check;
+mod collect;
 mod crash;
 mod disk;
 mod faults;
 mod given;
 mod home;
+mod kept;
 mod killed;
 mod known;
 mod lineage;

@@ -80,7 +80,6 @@ async fn the_triggers_refuse_all_but_the_next_row_of_whoever_owns_the_tables_too
         ("stays with the account", "DELETE FROM budget_account".to_owned()),
         ("stays with the account", "TRUNCATE budget_account".to_owned()),
         ("keeps its name", "UPDATE budget_account SET account = 'x/y'".to_owned()),
-        ("never deleted", "DELETE FROM budget_reservation".to_owned()),
         ("never deleted", "TRUNCATE budget_reservation".to_owned()),
     ];
     refuses(schema(&home), OWNER, owner).await;
@@ -190,8 +189,8 @@ async fn the_operator_is_given_no_role_that_could_undo_what_guards_the_journal()
         let refused = Journal::migrate(&owner, Some(role)).await.unwrap_err();
         assert!(matches!(refused, StoreError::Unfit { .. }) && refused.to_string().contains(why), "{role}: {refused}");
     }
-    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(1));
-    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(1), "safe to repeat");
+    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(2));
+    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(2), "safe to repeat");
     Journal::open_at(&schema.place(WRITER)).await.unwrap();
 }
 
@@ -202,7 +201,7 @@ async fn a_schema_newer_than_the_binary_and_tables_of_others_are_refused_and_lef
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', TRUE, '\\x00', 0)";
     home.sql(newer).await.unwrap();
     for refused in [Journal::open_at(&home.place()).await, Journal::open_read_only_at(&home.place()).await] {
-        assert!(matches!(refused, Err(StoreError::NewerSchema { found: 999, known: 1, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::NewerSchema { found: 999, known: 2, .. })), "{refused:?}");
     }
     let Place::Postgres(owner) = schema(&home).place(OWNER) else { panic!("a URL was expected") };
     assert!(matches!(Journal::migrate(&owner, None).await, Err(StoreError::NewerSchema { .. })));

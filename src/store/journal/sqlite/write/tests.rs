@@ -14,7 +14,7 @@ fn append(stream: &str, texts: &[&str]) -> Request {
     let draft =
         |text: &&str| RowDraft::of(&Event::ThoughtSummary { text: (*text).to_owned() }, &Actor::Model, Timestamp::UNIX_EPOCH).unwrap();
     let drafts = texts.iter().map(draft).collect();
-    Request { epoch: Epoch(1), stream: Stream::run(stream), after: None, drafts, postings: Vec::new() }
+    Request { epoch: Epoch(1), stream: Stream::run(stream), after: None, drafts, postings: Vec::new(), archives: Vec::new() }
 }
 
 /// Limits an account and reserves one token of it, then a row with a text so long.
