@@ -37,7 +37,9 @@ fn no_text_is_taken_for_the_place_of_the_messages() {
     odd.routes[1].1 = "\"messages\":[]".to_owned();
     let (mut state, mut form) = (RunState::new("u1"), RequestForm::default());
     let [namespace, name, requested_by] = ["ns", "run", "me"].map(str::to_owned);
-    state.apply(Seq(1), at(0), &Event::RunStarted(Box::new(RunStarted { namespace, name, requested_by, spec: odd, forked_from: None }))).unwrap();
+    state
+        .apply(Seq(1), at(0), &Event::RunStarted(Box::new(RunStarted { namespace, name, requested_by, spec: odd, forked_from: None })))
+        .unwrap();
     form.grow(&state);
     assert_is_the_request(&state, &form);
     // Canonical form and plain JSON write this number differently.
