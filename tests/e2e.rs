@@ -10,6 +10,7 @@ mod crash_gates;
 mod fork;
 mod goal;
 mod journal;
+mod journal_faults;
 mod kills;
 mod kinds;
 mod leaders;

@@ -215,7 +215,7 @@ impl Drop for Disk {
 }
 
 /// A model that has one run write a file when the gate opens, and others do nothing.
-async fn halted_by(gate: &Gate) -> FakeModel {
+pub(crate) async fn halted_by(gate: &Gate) -> FakeModel {
     let write = call("fs.write", json!({"path": "a.txt", "content": "a\n"})).held_by(gate);
     FakeModel::lanes([
         ("Halted", vec![write, call("git.commit", json!({"message": "a"})), finish("Done.")]),
@@ -290,7 +290,7 @@ async fn a_full_disk_loses_nothing() {
 }
 
 /// One HTTP request, as plainly as it goes.
-async fn get(address: &str, path: &str) -> String {
+pub(crate) async fn get(address: &str, path: &str) -> String {
     let asking = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();

@@ -1,6 +1,6 @@
 //! What is referred to and is not there, or not usable: a reason, a sentence, and recovery when it comes.
 
-use reeve_api::{AgentProfile, AgentRun, ModelProvider, RiskBudget};
+use reeve_api::{AgentProfile, AgentRun, Goal, GoalPhase, ModelProvider, RiskBudget};
 use reeve_core::class::Class;
 use reeve_operator::cluster::{WriteError, write_status};
 use reeve_tests::{FakeModel, World, call, finish, priced_models};
@@ -23,12 +23,29 @@ async fn an_object_made_anew_under_its_name_keeps_its_own_status() {
             "type": "Ready", "status": "True", "reason": "Valid", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z",
         });
         let status = json!({ "conditions": [condition] });
-        let refused = write_status(&client, &before, &status).await.unwrap_err();
+        let refused = write_status(&client, &before, None, &status).await.unwrap_err();
         assert!(matches!(refused, WriteError::MadeAnew { .. }) && refused.class() == Class::Conflict, "{refused}");
         let anew = api.get("team").await.unwrap();
         assert!(anew.status.is_none(), "{:?}", anew.status);
-        write_status(&client, &anew, &status).await.unwrap();
+        write_status(&client, &anew, None, &status).await.unwrap();
         assert_eq!(api.get("team").await.unwrap().status.unwrap().conditions[0].reason, "Valid");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_status_decided_on_an_old_phase_is_not_written() {
+    World::scenario("moved-on", async |world| {
+        world.put(&json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "Goal", "metadata": { "name": "g" }, "spec": { "objective": "It is done." } })).await;
+        let api = world.api::<Goal>();
+        let client = world.as_the_operator().await.api::<Goal>().into_client();
+        let goal = api.get("g").await.unwrap();
+        let phase = |phase: &str| json!({ "phase": phase });
+        write_status(&client, &goal, None, &phase("Accepting")).await.unwrap();
+        write_status(&client, &goal, Some(&phase("Accepting")), &phase("Failed")).await.unwrap();
+        let late = write_status(&client, &goal, Some(&phase("Accepting")), &phase("Merging")).await.unwrap_err();
+        assert!(matches!(late, WriteError::MovedOn { .. }) && late.class() == Class::Conflict, "{late}");
+        assert_eq!(api.get("g").await.unwrap().status.unwrap().phase, Some(GoalPhase::Failed));
     })
     .await;
 }

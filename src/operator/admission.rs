@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::cluster::is_said;
 use crate::config::Config;
 use crate::error::Error;
 
@@ -74,12 +75,12 @@ impl Spec for ValidatingAdmissionPolicyBinding {
     type Of = k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBindingSpec;
 }
 
-/// Casts a vote in the name of nobody, as a dry run: why admission is not in force, where it is not refused by our policy.
+/// Casts a vote in the name of nobody, as a dry run: why admission is not in force, where it is not refused by `policy`, which is ours.
 ///
 /// The words are those of the policy: a refusal for another reason (a right that is missing, an object that is gone) proves nothing.
 pub(crate) async fn forged_vote_is_refused(
     client: &Client,
-    config: &Config,
+    policy: &str,
     namespace: &str,
     name: &str,
 ) -> Result<Result<(), String>, Error> {
@@ -88,14 +89,64 @@ pub(crate) async fn forged_vote_is_refused(
     let parameters = PatchParams { dry_run: true, ..PatchParams::default() };
     match api.patch(name, &parameters, &Patch::Merge(&forged)).await {
         Ok(_) => Ok(Err("a forged vote was not refused".to_owned())),
-        Err(kube::Error::Api(status)) if status.message.contains(&format!("ValidatingAdmissionPolicy '{}'", config.approval_policy)) => {
+        Err(kube::Error::Api(status)) if status.message.contains(&format!("ValidatingAdmissionPolicy '{policy}'")) => {
             let ours = ["you may vote only as", "a service account has no vote"].iter().any(|words| status.message.contains(words));
             Ok(if ours { Ok(()) } else { Err(format!("a forged vote was refused in words that are not ours: {}", status.message)) })
         }
+        // Half an answer proves nothing, neither way.
+        Err(kube::Error::Api(status)) if !is_said(&status) => Err(kube::Error::Api(status).into()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Err("the Approval is gone".to_owned())),
         Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => {
-            Ok(Err(format!("a forged vote was refused, but not by {}: {}", config.approval_policy, status.message)))
+            Ok(Err(format!("a forged vote was refused, but not by {policy}: {}", status.message)))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::Value;
+
+    use super::*;
+
+    const POLICY: &str = "reeve-approvals";
+
+    /// What the probe finds where the server answers it with this.
+    async fn found(code: u16, body: String) -> Result<Result<(), String>, Error> {
+        let server = tower::service_fn(move |_: Request<Body>| {
+            let body = Body::from(body.clone().into_bytes());
+            async move { Ok::<_, kube::Error>(Response::builder().status(code).body(body).unwrap()) }
+        });
+        forged_vote_is_refused(&Client::new(server, "team"), POLICY, "team", "merge-1").await
+    }
+
+    fn refusal(code: u16, message: &str) -> String {
+        let status: Value = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Invalid", "code": code, "message": message,
+        });
+        status.to_string()
+    }
+
+    #[tokio::test]
+    async fn only_the_words_of_our_policy_prove_votes_and_only_an_answer_disproves_them() {
+        let ours = refusal(422, &format!("ValidatingAdmissionPolicy '{POLICY}' denied request: you may vote only as yourself"));
+        assert_eq!(found(422, ours.clone()).await.unwrap(), Ok(()));
+        for (code, body) in [
+            (422, refusal(422, &format!("ValidatingAdmissionPolicy '{POLICY}' denied request: something else"))),
+            (422, refusal(422, "ValidatingAdmissionPolicy 'another' denied request: you may vote only as yourself")),
+            (403, refusal(403, "approvals.reeve.dev is forbidden")),
+            (404, refusal(404, "not found")),
+        ] {
+            assert!(found(code, body.clone()).await.unwrap().is_err(), "{body}");
+        }
+        for (code, body) in [(422, ours[..ours.len() / 2].to_owned()), (404, "404 page not found".to_owned()), (503, refusal(503, "later"))]
+        {
+            let unheard = found(code, body.clone()).await.expect_err(&body);
+            assert_eq!(unheard.class(), reeve_core::class::Class::Transient, "{body}");
+        }
     }
 }

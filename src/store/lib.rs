@@ -22,5 +22,5 @@ pub use artifacts::{Artifacts, MAX_ARTIFACT_BYTES};
 pub use error::{BudgetError, StoreError, VerifyError};
 pub use journal::{
     DatabaseUrl, ForkError, ForkPlace, FoundRun, Gate, InvalidPlace, Journal, Lost, MemoryDatabase, OpenReservation, Place, StreamBrief,
-    verify_export, verify_export_against, verify_links,
+    Trust, verify_export, verify_export_against, verify_links,
 };

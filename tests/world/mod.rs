@@ -27,9 +27,10 @@ pub use cluster::{Cluster, OPERATOR, deadline, reeve, repository, run_to_end, sa
 pub use gates::{OwnAdmission, budget};
 pub use journal::Rows;
 pub use model::{FakeModel, Gate, Turn, call, calls, ci_written, finish, one_line_written, says, status};
-pub use operator::{Operator, Start};
+pub use operator::{Operator, Start, Unflushed};
 pub use outcome::{Ended, Until};
 pub use person::{Person, yaml, yaml_all};
+pub use postgres::Database;
 pub use setup::{priced_models, signing_key};
 
 use operator::{Log, Site};
@@ -74,6 +75,12 @@ impl World {
     pub async fn scenario_on_postgres(name: &str, test: impl AsyncFnOnce(&World)) {
         let journal = postgres::journal().await;
         World::new(name, &[], Some(journal)).await.plays(test).await;
+    }
+
+    /// The same on a server of its own, which the test may kill.
+    pub async fn scenario_on_own_postgres(name: &str, test: impl AsyncFnOnce(&World, &Database)) {
+        let (database, journal) = Database::with_a_journal().await;
+        World::new(name, &[], Some(journal)).await.plays(async |world| test(world, &database).await).await;
     }
 
     async fn plays(self, test: impl AsyncFnOnce(&World)) {

@@ -1,5 +1,8 @@
 //! An operator as a process on this machine, which a test may kill.
 
+#[path = "../../src/store/tests/store/tracer.rs"]
+mod tracer;
+
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,6 +16,7 @@ use tokio::sync::watch;
 
 use super::cluster;
 use super::deadline;
+use tracer::Unsynced;
 
 /// How an operator is to be started.
 #[derive(Clone, Debug)]
@@ -51,6 +55,11 @@ pub struct Operator {
     log: Log,
     /// `127.0.0.1:port` of its web server.
     pub http: String,
+}
+
+/// A disk that does not flush, as an operator sees it.
+pub struct Unflushed {
+    _tracer: Unsynced,
 }
 
 /// The lines that a process has written so far.
@@ -185,8 +194,16 @@ impl Operator {
         self.signal(Signal::CONT);
     }
 
+    /// Whatever it flushes to its disk fails, until this is dropped.
+    pub fn cannot_flush(&self) -> Unflushed {
+        Unflushed { _tracer: Unsynced::process(self.pid()) }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.lock().unwrap().as_ref().and_then(Child::id).expect("it has ended already")
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = self.child.lock().unwrap().as_ref().and_then(Child::id).expect("it has ended already");
-        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+        kill_process(Pid::from_raw(self.pid().try_into().unwrap()).unwrap(), signal).unwrap();
     }
 }

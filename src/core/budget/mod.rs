@@ -13,6 +13,7 @@ mod price;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use effect::of_request_bytes;
 pub use effect::{of_answer, of_request};
 pub use price::{InvalidUsd, Price, parse_usd, usd};
 

@@ -12,7 +12,7 @@ use crate::journal::{
     BudgetSettled, Observation, PlannedTask, Proposal, Reflection, RunFinished, SpecSnapshot, ToolAsked, ToolEnded, Verdict,
 };
 use crate::limits;
-use crate::model::{Arguments, ModelFailure, ModelRequest, Position};
+use crate::model::{Arguments, ModelFailure, Position};
 use crate::policy::protection;
 use crate::tool::{Role, ToolName, wire};
 
@@ -25,10 +25,8 @@ pub enum Step {
     StartSandbox,
     /// Append `workspace.requested`, import, append `workspace.loaded`.
     LoadWorkspace,
-    /// Append `model.request`, ask, append `model.response` (and `thought.summary`).
+    /// Append `model.request`, ask, append `model.response` (and `thought.summary`). The request is [`super::request`]'s of this route.
     CallModel {
-        /// The request.
-        request: Box<ModelRequest>,
         /// Where it stands in the run.
         position: Position,
         /// Step, from 1.
@@ -262,11 +260,11 @@ fn ask_model(state: &RunState, spec: &SpecSnapshot) -> Step {
             format!("The run took {} steps; spec.limits.steps allows no more.", state.step),
         ));
     }
-    let Some(request) = super::request(state, route) else {
+    if route >= spec.routes.len() {
         return Step::End(Ending::new(EndReason::InternalError, format!("The run has no route {route}.")));
-    };
+    }
     let lane = spec.task.clone().unwrap_or_else(|| spec.role.as_str().to_lowercase());
-    Step::CallModel { request: Box::new(request), position: Position { lane, index: state.answers }, step, route }
+    Step::CallModel { position: Position { lane, index: state.answers }, step, route }
 }
 
 fn on_call(state: &RunState, spec: &SpecSnapshot, pending: &PendingCall) -> Step {

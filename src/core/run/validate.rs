@@ -5,13 +5,13 @@ use serde_json::Value;
 use crate::journal::SpecSnapshot;
 use crate::model::{Arguments, ToolCall};
 use crate::redact::MASK;
-use crate::tool::catalog;
+use crate::tool::{ToolName, names, tool};
 
 /// Checks name and arguments against the catalogue. The text is for the model.
 pub(super) fn validate(spec: &SpecSnapshot, call: &ToolCall) -> Result<(), String> {
-    let offered = catalog(spec.role).into_iter().filter(|tool| spec.tools.contains(&tool.name)).collect::<Vec<_>>();
-    let Some(tool) = offered.iter().find(|tool| tool.name.as_str() == call.name) else {
-        let names = offered.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ");
+    let offered = || names(spec.role).filter(|name| spec.tools.contains(name));
+    let Some(name) = offered().find(|name| name.as_str() == call.name) else {
+        let names = offered().map(ToolName::as_str).collect::<Vec<_>>().join(", ");
         return Err(format!("There is no tool {:?} here. Tools: {names}.", call.name));
     };
     let arguments = match &call.arguments {
@@ -21,6 +21,7 @@ pub(super) fn validate(spec: &SpecSnapshot, call: &ToolCall) -> Result<(), Strin
             return Err(format!("The arguments of {} are not JSON: {start:?}.", call.name));
         }
     };
+    let tool = tool(spec.role, name);
     if !tool.annotations.read_only && holds_mask(arguments) {
         return Err(format!(
             "The arguments of {} hold {MASK}: what stood there is a secret, or looks like one, and is kept out of the journal. It was not done.",

@@ -176,18 +176,17 @@ const RUNS: Annotations = Annotations { read_only: false, destructive: true, ide
 
 /// The tools of a role, in a fixed order, so that a request to a model is the same each time.
 pub fn catalog(role: Role) -> Vec<Tool> {
-    ToolName::ALL
-        .into_iter()
-        .filter(|name| match role {
-            Role::Planner => {
-                matches!(name, ToolName::FsRead | ToolName::FsList | ToolName::FsSearch | ToolName::Ask | ToolName::Finish)
-            }
-            Role::Coder => *name != ToolName::Merge,
-            Role::Acceptance => matches!(name, ToolName::TestsRun),
-            Role::Merge => matches!(name, ToolName::Merge),
-        })
-        .map(|name| tool(role, name))
-        .collect()
+    names(role).map(|name| tool(role, name)).collect()
+}
+
+/// Their names.
+pub(crate) fn names(role: Role) -> impl Iterator<Item = ToolName> {
+    ToolName::ALL.into_iter().filter(move |name| match role {
+        Role::Planner => matches!(name, ToolName::FsRead | ToolName::FsList | ToolName::FsSearch | ToolName::Ask | ToolName::Finish),
+        Role::Coder => *name != ToolName::Merge,
+        Role::Acceptance => matches!(name, ToolName::TestsRun),
+        Role::Merge => matches!(name, ToolName::Merge),
+    })
 }
 
 fn object(required: &[&str], properties: Value) -> Value {
@@ -214,7 +213,8 @@ fn run_schema() -> Value {
     )
 }
 
-fn tool(role: Role, name: ToolName) -> Tool {
+/// One of them.
+pub(crate) fn tool(role: Role, name: ToolName) -> Tool {
     let (description, input_schema) = match name {
         ToolName::FsRead => (
             "Read a text file of the workspace. Lines are numbered.",

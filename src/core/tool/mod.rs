@@ -7,3 +7,4 @@ mod catalog;
 pub mod wire;
 
 pub use catalog::{Annotations, Role, Tool, ToolName, catalog};
+pub(crate) use catalog::{names, tool};

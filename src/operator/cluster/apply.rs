@@ -4,12 +4,13 @@ use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::PostParams;
+use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use reeve_api::FIELD_MANAGER;
 use reeve_core::class::Class;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a write did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,16 @@ pub enum WriteError {
         /// The one that is there; empty where there is none.
         found: String,
     },
+    /// Its phase is another than the one that was seen when this was decided. Nothing was changed.
+    #[error("expected {object} to be {expected} still, but it is {found}: what was seen of it is old")]
+    MovedOn {
+        /// Kind, namespace and name of the object.
+        object: String,
+        /// The phase that was seen.
+        expected: String,
+        /// The one that it has; empty where it has none.
+        found: String,
+    },
     /// The object to write has no name, no UID or no controller: a bug of the caller.
     #[error("cannot write {kind}: it has no {missing}")]
     Incomplete {
@@ -63,7 +74,7 @@ impl WriteError {
     pub fn class(&self) -> Class {
         match self {
             WriteError::NameTaken { .. } => Class::Invalid,
-            WriteError::MadeAnew { .. } => Class::Conflict,
+            WriteError::MadeAnew { .. } | WriteError::MovedOn { .. } => Class::Conflict,
             WriteError::Incomplete { .. } => Class::Bug,
             WriteError::Api { source, .. } => classify(source),
         }
@@ -73,8 +84,8 @@ impl WriteError {
     pub fn is_gone(&self) -> bool {
         match self {
             WriteError::MadeAnew { .. } => true,
-            WriteError::Api { source: kube::Error::Api(status), .. } => status.code == 404,
-            WriteError::NameTaken { .. } | WriteError::Incomplete { .. } | WriteError::Api { .. } => false,
+            WriteError::Api { source: kube::Error::Api(status), .. } => status.code == 404 && is_said(status),
+            WriteError::NameTaken { .. } | WriteError::MovedOn { .. } | WriteError::Incomplete { .. } | WriteError::Api { .. } => false,
         }
     }
 }
@@ -101,9 +112,18 @@ pub fn classify(error: &kube::Error) -> Class {
     }
 }
 
+/// What kube gives as the reason of an answer that is no `Status`: half of one, or the page of a proxy.
+const UNREADABLE: &str = "Failed to parse error data";
+
+/// Whether the API server itself said this. Anything else with an error's code says nothing about the object.
+pub(crate) fn is_said(status: &Status) -> bool {
+    status.reason != UNREADABLE
+}
+
 fn of_status(reason: &str, code: u16) -> Class {
     match (reason, code) {
         ("ServerTimeout" | "TooManyRequests", _) | (_, 429) => Class::Throttled,
+        (UNREADABLE, _) => Class::Transient,
         // A namespace that is going away, or an old resourceVersion: read again.
         ("Conflict" | "AlreadyExists" | "NotFound" | "Gone" | "Expired", _) | (_, 404 | 409 | 410) => Class::Conflict,
         // A token that has just been rotated is taken at the next try.
@@ -119,9 +139,12 @@ fn of_status(reason: &str, code: u16) -> Class {
 /// ways do not: for custom kinds the server takes the metadata of an applied or merged status from what it has, and the UID that was sent
 /// is never compared.
 ///
+/// `seen` is the status that this one was decided on, where that came from a cache: if the phase is another by now, nothing is written. A
+/// cache that is behind its own writer would take an object out of the phase that ended it.
+///
 /// # Errors
-/// [`WriteError::MadeAnew`], [`WriteError::Api`], [`WriteError::Incomplete`].
-pub async fn write_status<K, S>(client: &Client, of: &K, status: &S) -> Result<K, WriteError>
+/// [`WriteError::MadeAnew`], [`WriteError::MovedOn`], [`WriteError::Api`], [`WriteError::Incomplete`].
+pub async fn write_status<K, S>(client: &Client, of: &K, seen: Option<&S>, status: &S) -> Result<K, WriteError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     S: Serialize + Sync,
@@ -129,25 +152,36 @@ where
     let (namespace, name, uid) = address(of)?;
     let kind = K::kind(&());
     let failed = |source| WriteError::Api { doing: format!("writing the status of {kind} {namespace}/{name}"), source };
-    let operations = json!([
-        { "op": "test", "path": "/metadata/uid", "value": uid },
-        { "op": "add", "path": "/status", "value": status },
-    ]);
-    let request = http::Request::patch(format!("{}/{name}/status?fieldManager={FIELD_MANAGER}", K::url_path(&(), Some(&namespace))))
+    let phase = seen.and_then(|seen| serde_json::to_value(seen).ok()?.get("phase")?.as_str().map(str::to_owned));
+    let tests = phase.iter().map(|phase| json!({ "op": "test", "path": "/status/phase", "value": phase }));
+    let operations: Vec<Value> = std::iter::once(json!({ "op": "test", "path": "/metadata/uid", "value": uid }))
+        .chain(tests)
+        .chain([json!({ "op": "add", "path": "/status", "value": status })])
+        .collect();
+    let url = format!("{}/{name}", K::url_path(&(), Some(&namespace)));
+    let request = http::Request::patch(format!("{url}/status?fieldManager={FIELD_MANAGER}"))
         .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-        .body(operations.to_string().into_bytes())
+        .body(Value::from(operations).to_string().into_bytes())
         .map_err(|error| failed(kube::Error::HttpError(error)))?;
     let refused = match client.request::<K>(request).await {
         Err(kube::Error::Api(refused)) if refused.code == 422 => refused,
         answer => return answer.map_err(failed),
     };
     // A test that does not hold and a status that the schema refuses have the same code; only the object tells which it was.
-    let found = Api::<K>::namespaced(client.clone(), &namespace).get_opt(&name).await.map_err(failed)?;
-    match found.and_then(|found| found.uid()) {
-        Some(found) if found == uid => Err(failed(kube::Error::Api(refused))),
-        found => {
-            Err(WriteError::MadeAnew { object: format!("{kind} {namespace}/{name}"), expected: uid, found: found.unwrap_or_default() })
-        }
+    let asked = http::Request::get(url).body(Vec::new()).map_err(|error| failed(kube::Error::HttpError(error)))?;
+    let found = match client.request::<Value>(asked).await {
+        Err(kube::Error::Api(gone)) if gone.code == 404 => Value::Null,
+        answer => answer.map_err(failed)?,
+    };
+    let object = format!("{kind} {namespace}/{name}");
+    let text = |pointer: &str| found.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (found_uid, found_phase) = (text("/metadata/uid"), text("/status/phase"));
+    if found_uid != uid {
+        return Err(WriteError::MadeAnew { object, expected: uid, found: found_uid });
+    }
+    match phase {
+        Some(expected) if expected != found_phase => Err(WriteError::MovedOn { object, expected, found: found_phase }),
+        _ => Err(failed(kube::Error::Api(refused))),
     }
 }
 

@@ -59,7 +59,9 @@ async fn tell(context: &Context, goal: &Goal, plan: &Plan, action: &goal::Action
         WriteError::Api { source: kube::Error::Api(status), .. } => status.message.clone(),
         // No answer is no refusal.
         WriteError::Api { .. } => return,
-        WriteError::NameTaken { .. } | WriteError::MadeAnew { .. } | WriteError::Incomplete { .. } => refusal.to_string(),
+        WriteError::NameTaken { .. } | WriteError::MadeAnew { .. } | WriteError::MovedOn { .. } | WriteError::Incomplete { .. } => {
+            refusal.to_string()
+        }
     };
     let status = goal::refused(goal, &plan.status, name, &why, context.now());
     if let Err(error) = show(context, goal, goal.status.as_ref(), &status).await {

@@ -142,7 +142,7 @@ where
     if shown == Some(wanted) {
         return Ok(());
     }
-    write_status(&context.client, object, wanted).await?;
+    write_status(&context.client, object, shown, wanted).await?;
     StatusWritten { kind: &K::kind(&()) }.emit();
     Ok(())
 }

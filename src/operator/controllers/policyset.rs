@@ -61,7 +61,8 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
     };
     match api.create(&parameters, &PolicySet { metadata, spec, status: None }).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        // Another 409 (the namespace is ending, an answer that is not the server's own) says nothing of a set that would be there.
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -177,14 +178,21 @@ async fn reconcile(context: Arc<Context>, set: Arc<PolicySet>) -> Result<Action,
 /// Puts the set in force if it is valid, and says what to show of it.
 async fn judge(context: &Context, set: &PolicySet) -> Result<PolicySetStatus, Error> {
     let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
-    let say = match compile(&set.spec) {
+    let digest = Digest::of_canonical(&set.spec).map_err(|error| Error::bug(error.to_string()))?;
+    let uid = set.uid().unwrap_or_default();
+    let holds = context.policies.get(&namespace, &name).is_some_and(|active| active.uid == uid && active.digest == digest);
+    // What is in force is not compiled again, nor are its cases tried: that is most of what a look at a set costs.
+    let compiled = if holds { Ok(None) } else { compile(&set.spec).map(Some) };
+    let say = match compiled {
         Ok(compiled) => {
-            activate(context, set, &namespace, &name, compiled).await?;
+            if let Some(compiled) = compiled {
+                activate(context, set, digest, compiled).await?;
+            }
             Say::ready(ConditionStatus::True, "Active", "The policies are valid, their cases hold, and they are in force.")
         }
         Err(why) => Say::ready(ConditionStatus::False, "Invalid", why),
     };
-    let active = context.policies.get(&namespace, &name).filter(|active| Some(&active.uid) == set.uid().as_ref());
+    let active = context.policies.get(&namespace, &name).filter(|active| active.uid == uid);
     let old = set.status.clone().unwrap_or_default();
     Ok(PolicySetStatus {
         observed_generation: set.metadata.generation,
@@ -221,26 +229,22 @@ fn in_force(context: &Context, activated: &PolicyActivated, spec: &PolicySetSpec
     }
 }
 
-async fn activate(context: &Context, set: &PolicySet, namespace: &str, name: &str, compiled: CompiledSet) -> Result<(), Error> {
+async fn activate(context: &Context, set: &PolicySet, digest: Digest, compiled: CompiledSet) -> Result<(), Error> {
     let bug = |error: serde_json::Error| Error::bug(error.to_string());
-    let digest = Digest::of_canonical(&set.spec).map_err(bug)?;
-    let uid = set.uid().unwrap_or_default();
-    if context.policies.get(namespace, name).is_some_and(|active| active.uid == uid && active.digest == digest) {
-        return Ok(());
-    }
+    let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
     let text = serde_json_canonicalizer::to_string(&set.spec).map_err(bug)?;
     context.artifacts.put(text.clone().into_bytes()).await?;
     let activated = PolicyActivated {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        uid,
+        namespace: namespace.clone(),
+        name: name.clone(),
+        uid: set.uid().unwrap_or_default(),
         digest,
         generation: set.metadata.generation.unwrap_or_default(),
         text: None,
     };
     let activated = with_text(context, activated, text)?;
     context.append_own(draft(context, &activated)?).await?;
-    context.policies.activate(namespace, name, in_force(context, &activated, &set.spec, compiled));
+    context.policies.activate(&namespace, &name, in_force(context, &activated, &set.spec, compiled));
     context.references.notify_waiters();
     Ok(())
 }

@@ -61,7 +61,8 @@ impl Driver {
             return self.show_approval(&made).await;
         }
         let namespace = self.namespace();
-        let proof = admission::forged_vote_is_refused(&self.context.client, &self.context.config, &namespace, &asked.name).await?;
+        let proof =
+            admission::forged_vote_is_refused(&self.context.client, &self.context.config.approval_policy, &namespace, &asked.name).await?;
         proof.map_err(Error::AdmissionNotInForce)?;
         if self.context.now() >= asked.expires_at {
             // Nobody could ever have voted on it: that is no answer.
@@ -153,7 +154,8 @@ impl Driver {
         if let Some(why) = approval::admission_changed(&created.admission, &now) {
             return Ok(Admission::NotInForce(why));
         }
-        let proof = admission::forged_vote_is_refused(&context.client, &context.config, &self.namespace(), &created.name).await?;
+        let proof =
+            admission::forged_vote_is_refused(&context.client, &context.config.approval_policy, &self.namespace(), &created.name).await?;
         Ok(match proof {
             Ok(()) => Admission::InForce,
             Err(why) => Admission::NotInForce(why),
@@ -290,7 +292,7 @@ impl Driver {
         if object.status.as_ref() == Some(&status) {
             return Ok(());
         }
-        match write_status(&self.context.client, object, &status).await {
+        match write_status(&self.context.client, object, None, &status).await {
             Ok(_) => {
                 telemetry::StatusWritten { kind: "Approval" }.emit();
                 Ok(())

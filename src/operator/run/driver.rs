@@ -204,7 +204,7 @@ impl Driver {
                 Step::Begin => self.begin().await?,
                 Step::StartSandbox => Box::pin(self.start_sandbox()).await?,
                 Step::LoadWorkspace => self.load_workspace().await?,
-                Step::CallModel { request, position, step, route } => self.call_model(*request, position, step, route).await?,
+                Step::CallModel { position, step, route } => self.call_model(position, step, route).await?,
                 Step::Decide(call) => self.decide(call).await?,
                 Step::Refuse(asked, ended) => self.refuse(asked, ended)?,
                 Step::CallTool { key, call_id, canonical, confinement } => self.call_tool(key, call_id, canonical, confinement).await?,

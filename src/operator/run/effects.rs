@@ -23,7 +23,8 @@ use crate::telemetry::{self, Event as _};
 const MODEL_DEADLINE: Duration = Duration::from_secs(600);
 
 impl Driver {
-    pub(super) async fn call_model(&mut self, request: ModelRequest, position: Position, step: u32, route: usize) -> Result<(), Error> {
+    pub(super) async fn call_model(&mut self, position: Position, step: u32, route: usize) -> Result<(), Error> {
+        let request = run::request(self.log.state(), route).ok_or_else(|| Error::bug(format!("the run has no route {route}")))?;
         let asked = run::model_asked(self.log.state(), &request, step, route).map_err(|error| Error::bug(error.to_string()))?;
         let spec = self.log.state().started.as_ref().map(|started| &started.spec);
         let provider = asked.provider.clone();

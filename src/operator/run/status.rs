@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::crash;
 use crate::anchors::Anchors;
-use crate::cluster::write_status;
+use crate::cluster::{WriteError, write_status};
 use crate::context::Context;
 use crate::error::Error;
 use crate::sandbox::job_name;
@@ -183,8 +183,9 @@ async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &
     }
     // A final status is worth insisting on: nothing else will write it while this process lives.
     let mut wait = Duration::from_millis(200);
+    let mut missed = false;
     loop {
-        match write_status(client, run, status).await {
+        match write_status(client, run, None, status).await {
             Ok(_) => {
                 StatusWritten { kind: "AgentRun" }.emit();
                 if last {
@@ -195,7 +196,9 @@ async fn write(client: &Client, run: &AgentRun, status: &AgentRunStatus, name: &
             Err(error) => {
                 let class = error.class();
                 // What is forbidden or refused may be allowed again: rights are being upgraded.
-                let gone = error.is_gone();
+                // A run that is missing is asked for once more before it is given up for ever.
+                let gone = error.is_gone() && (missed || matches!(error, WriteError::MadeAnew { .. }));
+                missed = error.is_gone();
                 ReconcileFailed { kind: "AgentRun", object: name, class, error: &error.to_string(), again_in: wait }.emit();
                 if gone {
                     return Written::Gone;
@@ -248,6 +251,7 @@ mod tests {
         for code in [400, 401, 403, 409, 410, 429, 500, 503, 504] {
             assert_eq!(written_after(code, 2).await, (true, 3), "{code}");
         }
-        assert_eq!(written_after(404, 1).await, (false, 1));
+        assert_eq!(written_after(404, 1).await, (true, 2));
+        assert_eq!(written_after(404, 2).await, (false, 2));
     }
 }

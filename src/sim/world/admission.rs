@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
+use super::sabotage::Sabotage;
 use super::sim::Sim;
 use crate::api::Answer;
 
@@ -32,5 +33,6 @@ pub(crate) fn judge(sim: &Sim, request: &Request<Bytes>) -> Option<Answer> {
 
 fn in_force(sim: &Sim) -> bool {
     let there = |plural| sim.api.object("admissionregistration.k8s.io", plural, "", POLICY).is_some();
-    there("validatingadmissionpolicies") && there("validatingadmissionpolicybindings")
+    let taken_for_granted = sim.sabotage == Some(Sabotage::AdmissionUnseen);
+    taken_for_granted || (there("validatingadmissionpolicies") && there("validatingadmissionpolicybindings"))
 }

@@ -80,6 +80,8 @@ pub enum WatchFault {
     Twice,
     /// It comes, and then the stream ends.
     ThenCut,
+    /// It is lost with `410 Gone`, and the list that follows comes from a server that is some changes behind.
+    DroppedThenOlder,
 }
 
 /// What the journal does to one append, while the operator lives on.
@@ -95,6 +97,81 @@ pub enum JournalFault {
         ms: u64,
     },
 }
+
+impl WatchFault {
+    /// All of them.
+    pub const ALL: [WatchFault; 4] = [WatchFault::DroppedThenGone, WatchFault::Twice, WatchFault::ThenCut, WatchFault::DroppedThenOlder];
+
+    /// As a scenario names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            WatchFault::DroppedThenGone => "dropped",
+            WatchFault::Twice => "twice",
+            WatchFault::ThenCut => "cut",
+            WatchFault::DroppedThenOlder => "older",
+        }
+    }
+}
+
+/// Changes that an older server is behind.
+pub(crate) const OLDER_BY: u64 = 5;
+
+/// What becomes of one request of the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiFault {
+    /// Refused with this code; nothing was done.
+    Refused(u16),
+    /// Done, and answered with 504: nobody says that it was.
+    GaveUp,
+    /// Done, and never answered: the client gives up after half a minute.
+    Silent,
+    /// Done, and of the answer half arrives.
+    Cut,
+    /// Somebody else changes the object just before.
+    Foreign,
+}
+
+impl ApiFault {
+    /// All of them.
+    pub const ALL: [ApiFault; 14] = [
+        ApiFault::Refused(400),
+        ApiFault::Refused(401),
+        ApiFault::Refused(403),
+        ApiFault::Refused(404),
+        ApiFault::Refused(409),
+        ApiFault::Refused(410),
+        ApiFault::Refused(422),
+        ApiFault::Refused(429),
+        ApiFault::Refused(500),
+        ApiFault::Refused(503),
+        ApiFault::GaveUp,
+        ApiFault::Silent,
+        ApiFault::Cut,
+        ApiFault::Foreign,
+    ];
+
+    /// As a scenario reads it: `refused-503`, `gave-up`, `silent`, `cut`, `foreign`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<ApiFault> {
+        ApiFault::ALL.into_iter().find(|known| known.to_string() == text)
+    }
+}
+
+impl fmt::Display for ApiFault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApiFault::Refused(code) => write!(to, "refused-{code}"),
+            ApiFault::GaveUp => to.write_str("gave-up"),
+            ApiFault::Silent => to.write_str("silent"),
+            ApiFault::Cut => to.write_str("cut"),
+            ApiFault::Foreign => to.write_str("foreign"),
+        }
+    }
+}
+
+/// How long a client waits for an answer, milliseconds.
+pub(crate) const CLIENT_WAITS_MS: u64 = 30_000;
 
 /// How far caches are behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +194,8 @@ pub struct Counts {
     pub effects: u64,
     /// Events that watches were given.
     pub events: u64,
+    /// Requests of every kind.
+    pub requests: u64,
 }
 
 impl Counts {
@@ -151,6 +230,8 @@ pub(crate) struct Plan {
     pub(crate) events: Vec<(u64, WatchFault)>,
     /// By the number of the append, from 1.
     pub(crate) journal: Vec<(u64, JournalFault)>,
+    /// By the number of the request, from 1.
+    pub(crate) requests: Vec<(u64, ApiFault)>,
 }
 
 impl Plan {
@@ -161,6 +242,10 @@ impl Plan {
 
     pub(crate) fn append(&self, number: u64) -> Option<JournalFault> {
         self.journal.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
+    }
+
+    pub(crate) fn request(&self, number: u64) -> Option<ApiFault> {
+        self.requests.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
     }
 
     pub(crate) fn event(&self, number: u64) -> Option<WatchFault> {

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use reeve_core::journal::{Event, Row, RowDraft, Stream};
-use reeve_store::{Gate, Lost};
+use reeve_store::{Gate, Lost, Trust};
 
 use super::faults::{JournalFault, Phase, Point};
+use super::sabotage;
 use super::sim::{End, Shared, Sim};
 
 /// Stands at the door of the journal of a world.
@@ -28,6 +29,14 @@ impl Shared {
 }
 
 impl Gate for Door {
+    fn bent(&self, drafts: &[RowDraft]) -> Vec<RowDraft> {
+        self.world.upgrade().map(|world| sabotage::bent(&world.lock(), drafts)).unwrap_or_default()
+    }
+
+    fn trust(&self) -> Trust {
+        self.world.upgrade().map(|world| sabotage::trust(&world.lock())).unwrap_or_default()
+    }
+
     fn before(&self, _: &Stream, _: &[RowDraft]) -> bool {
         let Some(world) = self.world.upgrade() else { return true };
         let mut sim = world.lock();
@@ -51,6 +60,7 @@ impl Gate for Door {
         let phase = self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let mut sim = world.lock();
         sim.oracle.appended(rows.len() as u64);
+        sim.journaled(rows);
         for row in rows {
             let told = row.event().map_or_else(|error| error.to_string(), |event| brief(&event));
             sim.tale.tell(format!("journal   {} {}{told}", row.stream.as_str(), row.kind));

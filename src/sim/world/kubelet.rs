@@ -10,6 +10,9 @@ use super::chance::between;
 use super::sim::{Sim, time_of};
 use crate::api::{Answer, Caller};
 
+/// Name of the NetworkPolicy of all sandboxes of a namespace.
+const WALL: &str = "reeve-sandbox";
+
 /// What it remembers of the objects that it looks after, by UID.
 #[derive(Debug, Default)]
 pub(crate) struct Kubelet {
@@ -162,6 +165,10 @@ impl Sim {
                 let running = json!({ "name": "sandbox", "imageID": "image@sha256:1", "state": { "running": {} }, "ready": true });
                 self.status("", "pods", pod, &json!({ "phase": "Running", "containerStatuses": [running] }));
                 self.sandboxes.started(&uid, pod);
+                let of_a_run = pod["metadata"]["labels"][reeve_api::label::RUN_UID].is_string();
+                if of_a_run && self.api.object("networking.k8s.io", "networkpolicies", &text(pod, "namespace"), WALL).is_none() {
+                    self.oracle.found(format!("pod/{} has begun, and nothing holds its network", text(pod, "name")));
+                }
             }
             return;
         }

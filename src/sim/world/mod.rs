@@ -33,7 +33,7 @@ mod sim;
 mod tale;
 mod tools;
 
-pub use faults::{Crash, JournalFault, Lag, Phase, Point, WatchFault};
+pub use faults::{ApiFault, Crash, JournalFault, Lag, Phase, Point, WatchFault};
 pub use play::{Outcome, Setting, play};
 pub use sabotage::Sabotage;
 pub use scenario::{Scenario, ScenarioError};

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 use tower::Service;
 
 use super::chance::between;
-use super::faults::{LAG_ENDS_MS, Phase, Point, WatchFault};
-use super::sabotage::{Bent, Sabotage, bend};
+use super::faults::{ApiFault, CLIENT_WAITS_MS, LAG_ENDS_MS, OLDER_BY, Phase, Point, WatchFault};
+use super::sabotage::{Bent, Sabotage, answered, bend, told};
 use super::sim::{End, Shared, Sim};
 use super::{admission, objects};
 use crate::api::{Answer, Caller, Watch, whole};
@@ -32,7 +32,8 @@ use crate::api::{Answer, Caller, Watch, whole};
 const LONGEST_MS: u64 = 6;
 
 type Answered = Response<UnsyncBoxBody<Bytes, Infallible>>;
-type Reply = oneshot::Sender<Answered>;
+/// An answer, or none in the time that a client waits.
+type Reply = oneshot::Sender<Option<Answered>>;
 
 /// Everything on its way.
 #[derive(Default)]
@@ -41,12 +42,16 @@ pub(crate) struct Wire {
     parcels: BTreeMap<(u64, u64, u64), Parcel>,
     said: BTreeMap<String, u64>,
     watches: BTreeMap<u64, Open>,
+    /// Kind whose next list comes from an older server, and at which version that is.
+    older: Option<(String, u64)>,
     last: u64,
 }
 
 enum Parcel {
     Request(Request<Bytes>, Reply),
     Answer(Answered, Reply),
+    /// The time that a client waits is over.
+    Silence(Reply),
     /// What a watch may see of what happened, up to this version.
     Events(u64, u64),
     /// The time that a client asked a watch for is over.
@@ -99,6 +104,34 @@ impl Sim {
         }
     }
 
+    /// Where a list is to come from an older server, the request for the state that this one has.
+    fn as_older(&mut self, request: Request<Bytes>) -> Request<Bytes> {
+        let Some((kind, version)) = self.wire.older.clone() else { return request };
+        let uri = request.uri().clone();
+        let (stem, query) = (&kind[..kind.len() - 1], uri.query().unwrap_or_default());
+        let lists = request.method() == http::Method::GET && !query.contains("watch=") && !query.contains("continue=");
+        if !lists || !uri.path().rsplit('/').next().is_some_and(|last| last.starts_with(stem)) {
+            return request;
+        }
+        self.wire.older = None;
+        let (mut parts, body) = request.into_parts();
+        let asked = format!("{}?{query}&resourceVersion={version}&resourceVersionMatch=Exact", uri.path());
+        parts.uri = asked.parse().unwrap_or(uri);
+        self.tale.tell(format!("server    lists {} as they were {OLDER_BY} changes ago", objects::place(parts.uri.path())));
+        Request::from_parts(parts, body)
+    }
+
+    /// Somebody else changes the object that this request is about, if it is there.
+    fn touch(&mut self, request: &Request<Bytes>) {
+        let path = request.uri().path().trim_end_matches("/status").to_owned();
+        let touched = json!({ "metadata": { "annotations": { "example.com/touched": self.counts.requests.to_string() } } });
+        let touch = Request::builder().method("PATCH").uri(path).header(http::header::CONTENT_TYPE, "application/merge-patch+json");
+        if let (Ok(touch), now) = (touch.body(Bytes::from(touched.to_string())), self.now()) {
+            // A request that creates or lists is about no object yet: then this is refused, and nothing has changed.
+            let _ = self.api.handle(now, &Caller::user("bob"), &touch);
+        }
+    }
+
     /// Nothing of what was on its way arrives: who sent it or waited for it is dead.
     pub(crate) fn forget_wire(&mut self) {
         self.wire = Wire { last: self.wire.last, ..Wire::default() };
@@ -112,7 +145,8 @@ impl Shared {
         match parcel {
             Parcel::Request(request, reply) => self.handle(sim, request, reply),
             // Who asked may be gone.
-            Parcel::Answer(answer, reply) => drop(reply.send(answer)),
+            Parcel::Answer(answer, reply) => drop(reply.send(Some(answer))),
+            Parcel::Silence(reply) => drop(reply.send(None)),
             Parcel::Events(id, upto) => events(sim, id, upto),
             Parcel::Enough(id) => drop(sim.wire.watches.remove(&id)),
         }
@@ -123,7 +157,20 @@ impl Shared {
         if phase == Some(Phase::Before) {
             return self.kill(sim);
         }
+        sim.counts.requests += 1;
+        let fault = sim.plan.request(sim.counts.requests);
+        if let Some(fault) = fault {
+            sim.tale.tell(format!("server    {} {}: {fault}", request.method(), objects::place(request.uri().path())));
+        }
+        let request = sim.as_older(request);
+        if let Some(ApiFault::Refused(code)) = fault {
+            let subject = format!("refusal of {} {}", request.method(), request.uri());
+            return sim.post(&subject, Parcel::Answer(refused(code), reply));
+        }
         let now = sim.now();
+        if fault == Some(ApiFault::Foreign) {
+            sim.touch(&request);
+        }
         let operator = Caller::service_account(super::operator::NAMESPACE, super::operator::ACCOUNT);
         let before = sim.api.version();
         let subject = format!("answer to {} {}", request.method(), request.uri());
@@ -140,14 +187,19 @@ impl Shared {
                 if objects::writes(&request) {
                     objects::tell(sim, &request, code, &body, before);
                 }
-                whole(code, &body)
+                whole(code, &answered(sim, &request, body))
             }
             Answer::Watch(watch) => open(sim, *watch),
         };
         if phase == Some(Phase::Lost) {
             return self.kill(sim);
         }
-        sim.post(&subject, Parcel::Answer(answer, reply));
+        match fault {
+            None | Some(ApiFault::Foreign | ApiFault::Refused(_)) => sim.post(&subject, Parcel::Answer(answer, reply)),
+            Some(ApiFault::GaveUp) => sim.post(&subject, Parcel::Answer(refused(504), reply)),
+            Some(ApiFault::Silent) => sim.post_at(sim.now_ms() + CLIENT_WAITS_MS, &subject, Parcel::Silence(reply)),
+            Some(ApiFault::Cut) => sim.post(&subject, Parcel::Answer(cut(answer), reply)),
+        }
         if phase == Some(Phase::After) {
             self.kill_soon(sim);
         }
@@ -230,9 +282,7 @@ fn open(sim: &mut Sim, watch: Watch) -> Answered {
 fn events(sim: &mut Sim, id: u64, upto: u64) {
     let Some(mut open) = sim.wire.watches.remove(&id) else { return };
     while let Some(event) = sim.api.next_event_upto(&mut open.watch, upto) {
-        if sim.sabotage == Some(Sabotage::DeafToVotes) && open.watch.kind() == "Approval" && event["type"] == "MODIFIED" {
-            continue;
-        }
+        let Some(event) = told(sim, open.watch.kind(), event) else { continue };
         sim.counts.events += 1;
         let fault = sim.plan.event(sim.counts.events);
         let line = Bytes::from(format!("{event}\n"));
@@ -243,7 +293,11 @@ fn events(sim: &mut Sim, id: u64, upto: u64) {
                 drop(open.lines.send(line));
                 return;
             }
-            Some(WatchFault::DroppedThenGone) => {
+            Some(WatchFault::DroppedThenGone) if sim.sabotage == Some(Sabotage::SwallowedGone) => Ok(()),
+            Some(fault @ (WatchFault::DroppedThenGone | WatchFault::DroppedThenOlder)) => {
+                if fault == WatchFault::DroppedThenOlder {
+                    sim.wire.older = Some((open.watch.kind().to_lowercase(), sim.api.version().saturating_sub(OLDER_BY)));
+                }
                 drop(open.lines.send(Bytes::from(format!("{}\n", gone()))));
                 return;
             }
@@ -254,6 +308,39 @@ fn events(sim: &mut Sim, id: u64, upto: u64) {
         }
     }
     sim.wire.watches.insert(id, open);
+}
+
+/// A refusal with this code, in the server's words.
+fn refused(code: u16) -> Answered {
+    let reason = match code {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        410 => "Expired",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "InternalError",
+    };
+    let mut status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": code,
+        "message": format!("a simulated fault: {reason}"),
+    });
+    if code == 429 {
+        status["details"] = json!({ "retryAfterSeconds": 1 });
+    }
+    whole(code, &status)
+}
+
+/// What of an answer arrives when the connection breaks in the middle: half of its text, or no event of a watch.
+fn cut(answer: Answered) -> Answered {
+    let (parts, body) = answer.into_parts();
+    let text = body.collect().now_or_never().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
+    let half = text.map_or_else(Bytes::new, |text| text.slice(..text.len() / 2));
+    Response::from_parts(parts, http_body_util::Full::new(half).boxed_unsync())
 }
 
 fn gone() -> Value {
@@ -290,7 +377,8 @@ impl Service<Request<Body>> for Line {
             }
             shared.rung.notify_one();
             match answer.await {
-                Ok(answer) => Ok(answer),
+                Ok(Some(answer)) => Ok(answer),
+                Ok(None) => Err(kube::Error::Service(std::io::Error::from(std::io::ErrorKind::TimedOut).into())),
                 // Only a dead operator waits for an answer that never comes.
                 Err(_) => std::future::pending().await,
             }

@@ -51,7 +51,7 @@ pub(crate) fn writes(request: &Request<Bytes>) -> bool {
 }
 
 /// The last steps of a request's path, with the kind in one word: `run/r1/status`.
-fn place(path: &str) -> String {
+pub(crate) fn place(path: &str) -> String {
     let steps: Vec<&str> = path.split('/').collect();
     let Some((at, (word, ..))) = steps.iter().enumerate().find_map(|(at, step)| {
         let known = KINDS.iter().find(|(_, _, _, plural)| plural == step)?;

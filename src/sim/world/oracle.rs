@@ -1,14 +1,16 @@
 //! What must hold in every world, whatever goes wrong in it.
 
+mod claims;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_core::budget::Limits;
-use reeve_core::journal::{Event, Row, Verdict};
+use reeve_core::journal::{Actor, Epoch, Event, Row, RowDraft, Stream, Verdict};
 use reeve_store::Journal;
 use serde_json::Value;
 
 use super::objects::{reason, word_of};
-use super::sim::Sim;
+use super::sim::{BEGAN, Shared, Sim};
 
 /// Bytes of a status at most.
 const MAX_STATUS_BYTES: usize = 16 * 1024;
@@ -24,6 +26,7 @@ pub(crate) struct Oracle {
     executed: Vec<(String, u64)>,
     /// Rows that are durable.
     rows: u64,
+    claims: claims::Claims,
     wrong: Vec<String>,
 }
 
@@ -31,6 +34,7 @@ impl Oracle {
     /// The operator has written this.
     pub(crate) fn written(&mut self, object: &Value) {
         let Some(word) = word_of(object) else { return };
+        self.claims.take(object);
         let (name, uid) = (object["metadata"]["name"].as_str().unwrap_or_default(), object["metadata"]["uid"].as_str().unwrap_or_default());
         let status = object["status"].to_string();
         if status.len() > MAX_STATUS_BYTES
@@ -61,6 +65,11 @@ impl Oracle {
     pub(crate) fn appended(&mut self, rows: u64) {
         self.rows += rows;
     }
+
+    /// So many that were durable are not.
+    pub(crate) fn forgotten(&mut self, rows: u64) {
+        self.rows = self.rows.saturating_sub(rows);
+    }
 }
 
 impl Sim {
@@ -73,6 +82,7 @@ impl Sim {
                 wrong.extend(gated(&events, &self.oracle.executed));
                 wrong.extend(overdrawn(&events));
                 wrong.extend(after_the_end(rows));
+                wrong.extend(claims::audit(self, rows, &events));
             }
             Err(why) => wrong.push(why),
         }
@@ -216,4 +226,21 @@ pub(crate) async fn rows_of(journal: &Journal) -> Result<Vec<Row>, String> {
     journal.verify([]).await.map_err(|error| format!("the journal does not verify: {error}"))?;
     journal.check_budgets().await.map_err(|error| format!("the accounts are not what the rows say: {error}"))?;
     Ok(rows)
+}
+
+/// Whether the first operator of a world, which leads no more, still gets a row into the journal behind those of a later one.
+pub(crate) async fn writes_too_late(shared: &Shared) -> bool {
+    {
+        // Nothing that was planned for those who lead is for it.
+        let mut sim = shared.lock();
+        sim.plan = super::faults::Plan::default();
+        sim.end = super::sim::End::None;
+    }
+    let journal = shared.journal.open();
+    let last = journal.last().await.ok().flatten();
+    let stream = Stream::operator();
+    let Ok(head) = journal.head(&stream).await else { return false };
+    let Ok(draft) = RowDraft::of(&Event::LeaseTaken { identity: "operator".to_owned() }, &Actor::Operator, BEGAN) else { return false };
+    let written = journal.append(Epoch(1), &stream, head.map(|head| head.seq), vec![draft]).await;
+    written.is_ok() && last.is_some_and(|row| row.epoch > Epoch(1))
 }

@@ -8,11 +8,11 @@ use http::Request;
 use reeve_core::journal::Row;
 use serde_json::{Value, json};
 
-use super::faults::{Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
+use super::faults::{ApiFault, Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
 use super::fork;
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
-use super::oracle::rows_of;
+use super::oracle::{rows_of, writes_too_late};
 use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
@@ -34,6 +34,8 @@ pub struct Setting {
     pub events: Vec<(u64, WatchFault)>,
     /// What the journal does to appends, by number from 1.
     pub journal: Vec<(u64, JournalFault)>,
+    /// What becomes of requests, by number from 1.
+    pub requests: Vec<(u64, ApiFault)>,
     /// A mistake in the operator.
     pub sabotage: Option<Sabotage>,
     /// How long nothing may be written at the end, milliseconds.
@@ -50,6 +52,7 @@ impl Setting {
             lag: Lag::default(),
             events: Vec::new(),
             journal: Vec::new(),
+            requests: Vec::new(),
             sabotage: None,
             quiet_ms: 600_000,
         }
@@ -90,8 +93,8 @@ pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Resul
     for namespace in [NAMESPACE, OWN] {
         api.add_namespace(BEGAN, namespace);
     }
-    let Setting { crashes, lag, events, journal, .. } = setting.clone();
-    let plan = Plan { crashes, lag, events, journal };
+    let Setting { crashes, lag, events, journal, requests, .. } = setting.clone();
+    let plan = Plan { crashes, lag, events, journal, requests };
     let shared = Shared::new(setting.seed, api, plan);
     shared.lock().sabotage = setting.sabotage;
     shared.watch_journal();
@@ -148,6 +151,7 @@ impl Play {
             }),
             Verb::Lag(changes) => self.plan(|plan, _| plan.lag = Lag { changes: *changes }),
             Verb::Watch(number, fault) => self.plan(|plan, counts| plan.events.push((counts.events + number, *fault))),
+            Verb::Request(number, fault) => self.plan(|plan, counts| plan.requests.push((counts.requests + number, *fault))),
         }
     }
 
@@ -232,6 +236,14 @@ impl Play {
             sim.tale.tell("operator  is killed");
             sim.now_ms()
         });
+        let lied = {
+            let mut sim = self.shared.lock();
+            let lies = sim.sabotage == Some(Sabotage::WrittenTooSoon);
+            let rows = if lies { std::mem::take(&mut sim.mind.last_rows) } else { 0 };
+            sim.oracle.forgotten(rows as u64);
+            rows
+        };
+        self.shared.journal.forget(lied);
         self.lives += 1;
         let at = at + restart_ms(self.seed, self.lives);
         self.life = Life::begin(&self.shared, at, self.lives).map_err(|error| error.to_string())?;
@@ -269,8 +281,14 @@ impl Play {
 
     fn end(self, counts: Counts, mut wrong: Vec<String>) -> Result<Outcome, String> {
         let rows = self.rows();
-        let Play { shared, life, .. } = self;
+        let Play { shared, life, lives, .. } = self;
         drop(life);
+        if lives > 1 {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+            if runtime.block_on(writes_too_late(&shared)) {
+                wrong.push("an operator that leads no more has written to the journal".to_owned());
+            }
+        }
         let mut sim = shared.lock();
         match rows {
             Ok(rows) => wrong.extend(sim.verdict(&rows)),

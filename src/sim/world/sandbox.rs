@@ -171,11 +171,18 @@ impl Sim {
         let outcome = sandbox.workspace.run(&canonical, took, call.confinement.timeout_ms);
         let ends_ms = now + outcome.duration_ms;
         sandbox.ledger.insert(call.key.clone(), Entry { ends_ms, outcome: outcome.clone() });
-        *self.sandboxes.begun.entry(call.key.clone()).or_default() += 1;
         let key = self.tale.named(&call.key);
         self.tale.tell(format!("sandbox   {} {} -> {:?}", key, told(&canonical), outcome.status));
-        self.oracle.executed(&call.key);
+        if !self.puts_off(&call.key) {
+            self.begins(&call.key);
+        }
         json(ends_ms, &outcome)
+    }
+
+    /// The effect of a call begins.
+    pub(crate) fn begins(&mut self, key: &str) {
+        *self.sandboxes.begun.entry(key.to_owned()).or_default() += 1;
+        self.oracle.executed(key);
     }
 }
 

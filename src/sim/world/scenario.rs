@@ -30,7 +30,7 @@
 use reeve_gateway::Recorded;
 use serde_json::{Value, json};
 
-use super::faults::{Crash, Phase, Point, WatchFault};
+use super::faults::{ApiFault, Crash, Phase, Point, WatchFault};
 
 /// A scenario, parsed.
 #[derive(Clone, Debug)]
@@ -64,6 +64,7 @@ pub(crate) enum Verb {
     Crash(Crash),
     Lag(u64),
     Watch(u64, WatchFault),
+    Request(u64, ApiFault),
 }
 
 /// A run that goes on from a row of another: which one is known when it is read.
@@ -177,9 +178,14 @@ fn verb(head: &str, block: &str) -> Result<Verb, String> {
         ("crash", []) => Ok(Verb::CrashNow),
         ("crash", [phase, point, n]) => crash(phase, point, n).map(Verb::Crash),
         ("cache", ["lag", n]) => Ok(Verb::Lag(number(n)?)),
-        ("watch", ["event", n, "twice"]) => Ok(Verb::Watch(number(n)?, WatchFault::Twice)),
-        ("watch", ["event", n, "dropped"]) => Ok(Verb::Watch(number(n)?, WatchFault::DroppedThenGone)),
-        ("watch", ["event", n, "cut"]) => Ok(Verb::Watch(number(n)?, WatchFault::ThenCut)),
+        ("watch", ["event", n, fault]) => {
+            let known = WatchFault::ALL.into_iter().find(|known| known.as_str() == *fault);
+            Ok(Verb::Watch(number(n)?, known.ok_or("expected dropped, twice, cut or older")?))
+        }
+        ("request", [n, fault]) => {
+            let known = ApiFault::parse(fault).ok_or("expected refused-CODE, gave-up, silent, cut or foreign")?;
+            Ok(Verb::Request(number(n)?, known))
+        }
         _ => Err(format!("expected a step, found {head:?}")),
     }
 }
@@ -252,6 +258,8 @@ mod tests {
             ("crash during write 3", 1, "expected before, in or after"),
             ("\nexpect cat/tom Alive", 2, "no such kind: cat"),
             ("tick soon", 1, "expected a time"),
+            ("watch event 2 lost", 1, "expected dropped, twice, cut or older"),
+            ("request 2 refused-418", 1, "expected refused-CODE"),
             ("fork r1 as r2 after checkpoint two", 1, "expected a number"),
             ("model\n  coder:\n  - nonsense: 1", 1, "nonsense"),
         ] {

@@ -11,7 +11,7 @@ use super::faults::{Counts, Phase, Plan, Point};
 use super::kubelet::Kubelet;
 use super::network::Wire;
 use super::oracle::Oracle;
-use super::sabotage::Sabotage;
+use super::sabotage::{Mind, Sabotage};
 use super::sandbox::Sandboxes;
 use super::tale::Tale;
 use crate::api::ApiServer;
@@ -28,6 +28,7 @@ pub(crate) struct Sim {
     pub(crate) sandboxes: Sandboxes,
     pub(crate) plan: Plan,
     pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) mind: Mind,
     pub(crate) counts: Counts,
     pub(crate) oracle: Oracle,
     pub(crate) tale: Tale,
@@ -107,6 +108,7 @@ impl Shared {
             sandboxes: Sandboxes::default(),
             plan,
             sabotage: None,
+            mind: Mind::default(),
             counts: Counts::default(),
             oracle: Oracle::default(),
             tale: Tale::default(),

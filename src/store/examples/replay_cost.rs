@@ -15,7 +15,7 @@ use reeve_core::journal::{
 };
 use reeve_core::model::{Arguments, FinishReason, ModelResponse, ToolCall, Usage};
 use reeve_core::policy::{Agent, Facts, Keys, Texts, decide, default_spec};
-use reeve_core::run::{Replay, RunState, Step, asked, model_asked, next};
+use reeve_core::run::{Replay, RunState, Step, asked, model_asked, next, request};
 use reeve_core::tool::{Role, ToolName, catalog, wire};
 
 const STEPS: u32 = 200;
@@ -112,7 +112,8 @@ impl<'a> Run<'a> {
                 let [base_commit, head_commit] = ["a", "b"].map(str::to_owned);
                 self.add(Event::WorkspaceLoaded(WorkspaceLoaded { digest, base_commit, head_commit, files: 1 }));
             }
-            Step::CallModel { request, step, route, .. } => {
+            Step::CallModel { step, route, .. } => {
+                let request = request(&self.state, route).unwrap();
                 let key = format!("{UID}/m{}", self.state.gates.model_requests + 1);
                 self.reserve(key.clone(), of_request(&request, &PRICE, 600_000));
                 self.add(Event::ModelRequest(model_asked(&self.state, &request, step, route).unwrap()));

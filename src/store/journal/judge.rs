@@ -66,12 +66,22 @@ impl<'a> Needs<'a> {
 impl Tail {
     /// Before the first row.
     pub(super) const NONE: Tail = Tail { gseq: 0, hash: Digest::ZERO, epoch: Epoch(0) };
+
+    /// After this row.
+    pub(super) fn of(row: &Row) -> Tail {
+        Tail { gseq: row.gseq, hash: row.hash, epoch: row.epoch }
+    }
 }
 
 impl Verdict {
     /// All rows, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
         self.outcomes.iter().flatten().flatten()
+    }
+
+    /// Whether no append is refused.
+    pub(super) fn takes_all(&self) -> bool {
+        self.outcomes.iter().all(Result::is_ok)
     }
 }
 
@@ -123,7 +133,7 @@ fn one(tail: &mut Tail, heads: &mut BTreeMap<Stream, Seq>, books: &mut Books, re
             .clone()
             .place(stream.clone(), next.gseq + 1, seq, *epoch, next.hash)
             .map_err(|error| StoreError::Malformed { why: error.to_string() })?;
-        next = Tail { gseq: row.gseq, hash: row.hash, epoch: row.epoch };
+        next = Tail::of(&row);
         rows.push(row);
     }
     books.post(postings)?;

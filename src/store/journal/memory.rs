@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reeve_core::budget::Balance;
-use reeve_core::journal::{Event, Head, Row, RowDraft, Stream};
+use reeve_core::budget::{Balance, Limits};
+use reeve_core::journal::{Epoch, Event, Head, Row, RowDraft, Stream};
 
 use super::audit::{BudgetRow, Tables, made_by_no_row};
 use super::books::{Moved, Reservation};
@@ -31,6 +31,25 @@ pub trait Gate: Send + Sync + fmt::Debug {
 
     /// Whether the sender hears of these rows, which are durable. False: the append never ends.
     fn after(&self, rows: &[Row]) -> bool;
+
+    /// What is written in place of these drafts, where their sender is to be wrong. Nothing, and they are written as they are.
+    fn bent(&self, _: &[RowDraft]) -> Vec<RowDraft> {
+        Vec::new()
+    }
+
+    /// What a journal is to take on trust, so that something else has to find it.
+    fn trust(&self) -> Trust {
+        Trust::default()
+    }
+}
+
+/// Rules that are not asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Nobody's epoch is too low.
+    pub epochs: bool,
+    /// What was spent and held is what it was when nothing had been: every reservation fits.
+    pub sums: bool,
 }
 
 /// Where an append's answer is lost.
@@ -59,6 +78,14 @@ impl MemoryDatabase {
     /// The next append that has drafts is answered [`StoreError::Unavailable`], whoever makes it.
     pub fn lose_next_append(&self, lost: Lost) {
         self.state().lost = Some(lost);
+    }
+
+    /// The last rows are lost, though they were said to be durable: what a disk does that lies.
+    pub fn forget(&self, rows: usize) {
+        let mut state = self.state();
+        for row in (0..rows).filter_map(|_| state.rows.pop()).collect::<Vec<_>>() {
+            state.streams.entry(row.stream).or_default().pop();
+        }
     }
 
     /// From here on, every append that has drafts comes by this gate.
@@ -92,8 +119,13 @@ pub(super) struct Memory {
 
 impl Memory {
     /// As a writer does it, past the gate if there is one.
-    pub(super) async fn append(&self, request: Request) -> Outcome {
+    pub(super) async fn append(&self, mut request: Request) -> Outcome {
         let gate = self.state()?.gate.clone();
+        let trust = self.trust()?;
+        let bent = gate.as_ref().map(|gate| gate.bent(&request.drafts)).unwrap_or_default();
+        if !bent.is_empty() {
+            request = Request::checked(request.epoch, &request.stream, request.after, bent)?;
+        }
         if gate.as_ref().is_some_and(|gate| !gate.before(&request.stream, &request.drafts)) {
             return std::future::pending().await;
         }
@@ -102,7 +134,7 @@ impl Memory {
         if lost == Some(Lost::BeforeCommit) {
             return unavailable();
         }
-        let outcome = self.write(request);
+        let outcome = self.write(request, trust);
         if let (Some(gate), Ok(rows)) = (&gate, &outcome)
             && !gate.after(rows)
         {
@@ -111,12 +143,29 @@ impl Memory {
         if lost == Some(Lost::AfterCommit) { unavailable() } else { outcome }
     }
 
-    fn write(&self, request: Request) -> Outcome {
+    fn write(&self, request: Request, trust: Trust) -> Outcome {
         let mut state = self.state()?;
         let group = [request];
-        let mut verdict = judge(state.seen(&Needs::of(&group)), &group);
+        let mut seen = state.seen(&Needs::of(&group));
+        if trust.epochs {
+            seen.tail.epoch = Epoch(0);
+        }
+        let limits: BTreeMap<String, Balance> = if trust.sums { seen.accounts.clone() } else { BTreeMap::new() };
+        for account in seen.accounts.values_mut().filter(|_| trust.sums) {
+            account.limits = account.limits.map(|_| Limits::default());
+        }
+        let mut verdict = judge(seen, &group);
+        for moved in verdict.accounts.iter_mut().filter(|moved| moved.balance.limits == Some(Limits::default())) {
+            moved.balance.limits = limits.get(&moved.account).map_or(moved.balance.limits, |before| before.limits);
+        }
         state.write(&verdict)?;
         verdict.outcomes.pop().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Asked with nothing in hand: a gate looks at a world of its own.
+    fn trust(&self) -> Result<Trust, StoreError> {
+        let gate = self.state()?.gate.clone();
+        Ok(gate.map(|gate| gate.trust()).unwrap_or_default())
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
@@ -221,7 +270,9 @@ impl Reads for Memory {
     }
 
     async fn account(&self, account: &str) -> Result<Option<Balance>, StoreError> {
-        Ok(self.state()?.accounts.get(account).copied())
+        let sums = self.trust()?.sums;
+        let found = self.state()?.accounts.get(account).copied();
+        Ok(found.map(|found| if sums { Balance { limits: found.limits, ..Balance::default() } } else { found }))
     }
 
     async fn accounts(&self) -> Result<Vec<(String, Balance)>, StoreError> {

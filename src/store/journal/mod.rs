@@ -5,6 +5,7 @@ mod books;
 mod check;
 mod columns;
 mod judge;
+mod known;
 mod ledger;
 mod lineage;
 mod memory;
@@ -30,7 +31,7 @@ use writer::Order;
 
 pub use check::{verify_export, verify_export_against, verify_links};
 pub use lineage::{ForkError, ForkPlace};
-pub use memory::{Gate, Lost, MemoryDatabase};
+pub use memory::{Gate, Lost, MemoryDatabase, Trust};
 pub use place::{DatabaseUrl, InvalidPlace, Place};
 pub use read::{FoundRun, OpenReservation, StreamBrief};
 

@@ -21,7 +21,9 @@ use jiff::Timestamp;
 pub use sides::{Difference, Divergence, Side};
 use take::{Before, Took};
 
+use super::conversation::RequestForm;
 use super::{Branch, RunState, Step, next};
+use crate::Digest;
 use crate::journal::{Event, ModelAnswered, ModelAsked, Row};
 use crate::policy::Texts;
 
@@ -75,6 +77,7 @@ pub enum Stopped {
 #[derive(Debug)]
 pub struct Replay {
     state: RunState,
+    form: RequestForm,
     since: Option<Timestamp>,
     last: Option<Event>,
     /// The row that has to follow, where one was staged together with its successor.
@@ -92,7 +95,15 @@ impl Replay {
 
     /// A run of this UID, before its first row, and what it goes on from if it was forked: its parent's rows are not replayed again.
     pub fn with(uid: &str, branch: Option<Branch>) -> Replay {
-        Replay { state: RunState::with(uid, branch), since: None, last: None, due: None, outcome: None, said: Replayed::default() }
+        Replay {
+            state: RunState::with(uid, branch),
+            form: RequestForm::default(),
+            since: None,
+            last: None,
+            due: None,
+            outcome: None,
+            said: Replayed::default(),
+        }
     }
 
     /// Takes in the next row of the run.
@@ -108,6 +119,7 @@ impl Replay {
         }
         let took = self.take(texts, at, &event).map_err(|today| sides::diverged(row, &event, today))?;
         self.state.apply(row.seq, at, &event).map_err(|error| sides::unfolded(row, &event, &error))?;
+        self.form.grow(&self.state);
         self.said.rows += 1;
         match took {
             Took::Command { due } => {
@@ -139,6 +151,7 @@ impl Replay {
     fn take(&self, texts: &Texts, at: Timestamp, event: &Event) -> Result<Took, take::Otherwise> {
         let before = |now: Timestamp| Before {
             state: &self.state,
+            form: &self.form,
             step: std::cell::OnceCell::new(),
             at: now,
             since: self.since.unwrap_or(now),
@@ -173,7 +186,7 @@ impl Replay {
     pub fn finish(mut self) -> Replayed {
         self.said.finished = self.state.finished.is_some();
         self.said.next = match self.since {
-            Some(at) => today::words(&next(&self.state, at)),
+            Some(at) => today::words(&self.state, &next(&self.state, at)),
             None => "no row".to_owned(),
         };
         self.said
@@ -199,13 +212,11 @@ pub fn model_asked(
     step: u32,
     route: usize,
 ) -> Result<ModelAsked, serde_json::Error> {
-    let provider = state.started.as_ref().and_then(|started| started.spec.routes.get(route)).map(|(provider, _)| provider.clone());
-    Ok(ModelAsked {
-        step,
-        route,
-        provider: provider.unwrap_or_default(),
-        model: request.model.clone(),
-        digest: request.digest()?,
-        messages: request.messages.len(),
-    })
+    Ok(asked_by(state, step, route, request.digest()?, request.messages.len()))
+}
+
+fn asked_by(state: &RunState, step: u32, route: usize, digest: Digest, messages: usize) -> ModelAsked {
+    let named = state.started.as_ref().and_then(|started| started.spec.routes.get(route)).cloned();
+    let (provider, model) = named.unwrap_or_default();
+    ModelAsked { step, route, provider, model, digest, messages }
 }

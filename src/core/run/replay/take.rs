@@ -10,6 +10,7 @@ use crate::journal::{
 };
 use crate::policy::{Texts, judge_again};
 use crate::redact::MASK;
+use crate::run::conversation::RequestForm;
 use crate::run::judged::{MASKED, facts};
 use crate::run::{CallStage, EndReason, InFlight, RunState, Sandbox, Step, asked, control, ended, next};
 use crate::tool::ToolName;
@@ -37,6 +38,7 @@ pub(super) struct Otherwise {
 /// Where a run stands before a row.
 pub(super) struct Before<'a> {
     pub(super) state: &'a RunState,
+    pub(super) form: &'a RequestForm,
     /// See [`Before::step`]: many rows are judged without it.
     pub(super) step: OnceCell<Step>,
     /// Time of the decision.
@@ -104,12 +106,17 @@ impl Before<'_> {
         self.step.get_or_init(|| next(self.state, self.at))
     }
 
+    /// The row that today's code would append now.
+    pub(super) fn row_at(&self, now: Timestamp) -> Option<Event> {
+        row_of(self.state, self.form, self.step(), now)
+    }
+
     fn spends(&self) -> bool {
         self.state.started.as_ref().is_some_and(|started| started.spec.budget.is_some())
     }
 
     pub(super) fn otherwise(&self) -> Otherwise {
-        Otherwise { event: row_of(self.state, self.step(), self.now).map(Box::new), words: words(self.step()) }
+        Otherwise { event: self.row_at(self.now).map(Box::new), words: words(self.state, self.step()) }
     }
 
     pub(super) fn outcome_if(&self, due: bool) -> Result<Took, Otherwise> {
@@ -118,7 +125,7 @@ impl Before<'_> {
 
     /// Whether this very row would be appended.
     pub(super) fn command(&self, event: &Event) -> Result<Took, Otherwise> {
-        match row_of(self.state, self.step(), self.now) {
+        match self.row_at(self.now) {
             Some(want) if want == *event => Ok(COMMAND),
             Some(_) | None => Err(self.otherwise()),
         }
@@ -218,7 +225,7 @@ impl Before<'_> {
 
     /// What is held: all but the time is decided by the rows before.
     fn reserved(&self, recorded: &BudgetReserved) -> Result<Took, Otherwise> {
-        let Some(Event::BudgetReserved(mut want)) = row_of(self.state, self.step(), self.now) else { return Err(self.otherwise()) };
+        let Some(Event::BudgetReserved(mut want)) = self.row_at(self.now) else { return Err(self.otherwise()) };
         want.amounts.runtime_ms = recorded.amounts.runtime_ms.min(want.amounts.runtime_ms);
         if want == *recorded { Ok(COMMAND) } else { Err(instead(Event::BudgetReserved(want))) }
     }

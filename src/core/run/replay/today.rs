@@ -2,17 +2,17 @@
 
 use jiff::Timestamp;
 
-use super::model_asked;
+use super::asked_by;
 use crate::budget::{self, Amounts};
 use crate::journal::{BudgetReserved, Event, SandboxAsked};
-use crate::model::ModelRequest;
 use crate::names;
+use crate::run::conversation::RequestForm;
 use crate::run::{RunState, Sandbox, Step, approval_asked};
 use crate::tool::ToolName;
 
 /// The row that is appended first for this step, where the rows before say all of it but what the comments name; None where the world has
 /// the word.
-pub(super) fn row_of(state: &RunState, step: &Step, now: Timestamp) -> Option<Event> {
+pub(super) fn row_of(state: &RunState, form: &RequestForm, step: &Step, now: Timestamp) -> Option<Event> {
     match step {
         Step::StartSandbox if state.sandbox == Sandbox::None => {
             let started = state.started.as_ref()?;
@@ -20,9 +20,9 @@ pub(super) fn row_of(state: &RunState, step: &Step, now: Timestamp) -> Option<Ev
             Some(Event::SandboxRequested(asked))
         }
         Step::LoadWorkspace => Some(Event::WorkspaceRequested { digest: state.started.as_ref()?.spec.workspace.digest }),
-        Step::CallModel { request, step, route, .. } => match reserve_for_model(state, request, *route) {
+        Step::CallModel { step, route, .. } => match reserve_for_model(state, form, *route) {
             Some(reserved) => Some(Event::BudgetReserved(reserved)),
-            None => model_asked(state, request, *step, *route).ok().map(Event::ModelRequest),
+            None => Some(Event::ModelRequest(asked_by(state, *step, *route, form.digest(*route)?, form.messages()))),
         },
         // It may be held for less: the run or its budget may have less time left.
         Step::CallTool { key, confinement, .. } => {
@@ -57,11 +57,13 @@ pub(super) fn row_of(state: &RunState, step: &Step, now: Timestamp) -> Option<Ev
 }
 
 /// What is held for the next model request. How long it may take depends on the time that is left.
-fn reserve_for_model(state: &RunState, request: &ModelRequest, route: usize) -> Option<BudgetReserved> {
+fn reserve_for_model(state: &RunState, form: &RequestForm, route: usize) -> Option<BudgetReserved> {
     let key = format!("{}/m{}", state.uid, state.gates.model_requests + 1);
     let account = account(state, &key)?;
-    let price = state.started.as_ref()?.spec.prices.get(route).copied().unwrap_or_default();
-    Some(BudgetReserved { account, key, amounts: budget::of_request(request, &price, u64::MAX) })
+    let spec = &state.started.as_ref()?.spec;
+    let price = spec.prices.get(route).copied().unwrap_or_default();
+    let amounts = budget::of_request_bytes(form.bytes(route)?, spec.max_output_tokens, &price, u64::MAX);
+    Some(BudgetReserved { account, key, amounts })
 }
 
 fn reserve(state: &RunState, key: &str, amounts: Amounts) -> Option<Event> {
@@ -76,12 +78,15 @@ fn account(state: &RunState, key: &str) -> Option<String> {
 }
 
 /// A step in words, as what it would do.
-pub(super) fn words(step: &Step) -> String {
+pub(super) fn words(state: &RunState, step: &Step) -> String {
     match step {
         Step::Begin => "would begin the run".to_owned(),
         Step::StartSandbox => "would start the sandbox".to_owned(),
         Step::LoadWorkspace => "would load the workspace".to_owned(),
-        Step::CallModel { request, step, route, .. } => format!("would ask model {} (route {route}, step {step})", request.model),
+        Step::CallModel { step, route, .. } => {
+            let named = state.started.as_ref().and_then(|started| started.spec.routes.get(*route));
+            format!("would ask model {} (route {route}, step {step})", named.map_or("", |(_, model)| model))
+        }
         Step::Decide(call) => format!("would resolve and judge {} ({})", call.call.name, call.key),
         Step::Refuse(asked, ended) => format!("would refuse {} ({}): {}", asked.name, asked.key, ended.content),
         Step::CallTool { key, canonical, .. } => format!("would call {} ({key})", canonical.tool),

@@ -4,7 +4,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use reeve_api::{ApprovalPhase, ApprovalSpec, Subject, Vote};
 
 use super::take::{Before, Otherwise, Took, instead};
-use super::today::row_of;
 use crate::approval::{self, Admission, Seen, State, Tally};
 use crate::journal::{ApprovalAsked, ApprovalConsumed, ApprovalSettled, ApprovalVote, Event};
 use crate::run::{CallStage, PendingCall, Step};
@@ -35,7 +34,7 @@ impl Before<'_> {
     }
 
     fn asked(&self, recorded: &ApprovalAsked) -> Result<Took, Otherwise> {
-        let would = |now| match row_of(self.state, self.step(), now) {
+        let would = |now| match self.row_at(now) {
             Some(Event::ApprovalRequested(mut want)) => {
                 if want.action == ToolName::Merge.as_str() {
                     want.delta.clone_from(&recorded.delta);

@@ -203,11 +203,11 @@ fn what_was_reserved_for_a_request_that_was_cut_off_is_settled_in_full_before_an
             _ => assert!(shell.step()),
         }
     };
-    let Step::CallModel { request, step, route, .. } = step else { panic!("{step:?}") };
+    let Step::CallModel { step, route, .. } = step else { panic!("{step:?}") };
     let amounts = Amounts { tokens: 9, ..Amounts::default() };
     let reserved = BudgetReserved { account: "ns/b".to_owned(), key: "u1/m1".to_owned(), amounts };
     shell.push(Event::BudgetReserved(reserved));
-    let digest = request.digest().unwrap();
+    let digest = super::super::request(&shell.state, route).unwrap().digest().unwrap();
     shell.push(Event::ModelRequest(ModelAsked { step, route, provider: "first".to_owned(), model: "m".to_owned(), digest, messages: 1 }));
     let Step::SettleInFull(settled) = next(&shell.state, at(0)) else { panic!("it is not settled") };
     assert_eq!((settled.used, settled.in_full), (amounts, true));

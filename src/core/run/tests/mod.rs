@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "tests")]
 
+mod asked;
 mod fork;
 mod gates;
 mod histories;
@@ -136,14 +137,16 @@ impl Shell {
                 let loaded = WorkspaceLoaded { digest: Digest::of("tar"), base_commit: "b".to_owned(), head_commit, files: 1 };
                 self.push(Event::WorkspaceLoaded(loaded));
             }
-            Step::CallModel { request, position, step, route } => {
+            Step::CallModel { position, step, route } => {
+                let request = request(&self.state, route).unwrap();
                 let provider = self.spec.routes[route].0.clone();
                 let digest = request.digest().unwrap();
                 let asked = ModelAsked { step, route, provider, model: "m".to_owned(), digest, messages: request.messages.len() };
                 self.push(Event::ModelRequest(asked));
                 // The same intent again after a crash: same request, same position.
                 match next(&self.state, at(self.now)) {
-                    Step::CallModel { request: again, position: same, .. } => {
+                    Step::CallModel { route, position: same, .. } => {
+                        let again = super::request(&self.state, route).unwrap();
                         assert_eq!((again.digest().unwrap(), same), (digest, position))
                     }
                     other => panic!("{other:?}"),

@@ -3,7 +3,6 @@
 use http::{Method, Request, Response};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::client::Body;
-use kube::core::Status;
 
 use super::*;
 
@@ -26,10 +25,23 @@ fn each_refusal_of_the_api_server_has_its_class() {
         ("RequestEntityTooLarge", 413, Class::Invalid),
         ("BadRequest", 400, Class::Bug),
         ("MethodNotAllowed", 405, Class::Bug),
+        (UNREADABLE, 404, Class::Transient),
+        (UNREADABLE, 422, Class::Transient),
     ];
     for (reason, code, class) in cases {
         let status = Status::failure("no", reason).with_code(code);
         assert_eq!(classify(&kube::Error::Api(Box::new(status))), class, "{reason} {code}");
+    }
+}
+
+#[tokio::test]
+async fn half_an_answer_says_nothing_of_what_is_there() {
+    for (code, body) in [(404, r#"{"kind":"Status","apiVersion":"v1","reason":"NotF"#), (404, "404 page not found"), (422, "{")] {
+        let server = tower::service_fn(move |_: Request<Body>| async move {
+            Ok::<_, kube::Error>(Response::builder().status(code).body(Body::from(body.as_bytes().to_vec())).unwrap())
+        });
+        let refused = create_owned(&Client::new(server, "team"), &owned_by(Some("uid-1"))).await.unwrap_err();
+        assert_eq!((refused.is_gone(), refused.class()), (false, Class::Transient), "{code} {body}");
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use reeve_sim::api::Kinds;
 use reeve_sim::world::{Outcome, Scenario, Setting, play};
 
-fn repository() -> PathBuf {
+/// Root of the repository.
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

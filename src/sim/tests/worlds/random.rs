@@ -22,7 +22,7 @@ fn world(seed: u64, scenarios: &[Scenario]) -> (&Scenario, Setting) {
         .collect();
     crashes.sort();
     crashes.dedup_by_key(|crash| (crash.point, crash.number));
-    let faults = [WatchFault::DroppedThenGone, WatchFault::Twice, WatchFault::ThenCut];
+    let faults = WatchFault::ALL;
     let events = (0..random.usize(..=4)).map(|_| (random.u64(1..=60), faults[random.usize(..faults.len())])).collect();
     let lag = Lag { changes: random.u64(0..=8) };
     (scenario, Setting { crashes, lag, events, quiet_ms: 65_000, ..Setting::of(seed) })

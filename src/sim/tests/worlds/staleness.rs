@@ -1,4 +1,5 @@
-//! Every scenario behind caches that are late, and with each event of a watch lost, doubled or its stream cut: it ends as if nothing had been.
+//! Every scenario behind caches that are late, and with each event of a watch lost, doubled, its stream
+//! cut, or followed by a list from an older server: it ends as if nothing had been.
 
 use reeve_sim::world::{Lag, Scenario, Setting, WatchFault};
 
@@ -20,7 +21,7 @@ fn a_stale_cache_changes_no_end() {
             cases.push((scenario, at, format!("lag {changes}"), Setting { lag: Lag { changes }, ..setting() }));
         }
         for number in 1..=whole[at].counts.events {
-            for fault in [WatchFault::DroppedThenGone, WatchFault::Twice, WatchFault::ThenCut] {
+            for fault in WatchFault::ALL {
                 cases.push((scenario, at, format!("event {number} {fault:?}"), Setting { events: vec![(number, fault)], ..setting() }));
             }
         }

@@ -2,6 +2,7 @@
 //! `hack/bench/journal` sets up what is needed and runs it.
 #![allow(clippy::unwrap_used)]
 
+mod memory;
 mod plain;
 
 use std::path::{Path, PathBuf};
@@ -18,9 +19,9 @@ use plain::Plain;
 /// Runs that append at the same time.
 const RUNS: usize = 16;
 /// Appends of each run in a round.
-const APPENDS: usize = 250;
+const APPENDS: usize = 150;
 /// Rounds of each side, in turn: what disturbs the machine disturbs both.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 25;
 /// Bytes of an event's body.
 const BODY_BYTES: usize = 500;
 /// Rows that are verified.
@@ -28,6 +29,9 @@ const VERIFIED: usize = 100_000;
 
 #[tokio::main]
 async fn main() {
+    if memory::is_child().await {
+        return;
+    }
     let mut arguments = std::env::args().skip(1);
     let directory = tempfile::tempdir_in(arguments.next().map_or_else(std::env::temp_dir, PathBuf::from)).unwrap();
     let url = arguments.next();
@@ -40,10 +44,15 @@ async fn main() {
     }
     durable_commit(&file, directory.path()).await;
     verifying(&file).await;
+    memory::peaks(directory.path()).await;
 }
 
 fn figure(name: &str, value: f64, unit: &str, reference: f64) {
-    println!("FIGURE {name} {value:.3} {unit} vs reference {reference:.3} ratio {:.3}", value / reference);
+    figure_with(name, value, unit, reference, value / reference);
+}
+
+fn figure_with(name: &str, value: f64, unit: &str, reference: f64, ratio: f64) {
+    println!("FIGURE {name} {value:.3} {unit} vs reference {reference:.3} ratio {ratio:.3}");
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
@@ -56,7 +65,7 @@ fn draft() -> RowDraft {
     RowDraft::of(&Event::ThoughtSummary { text: "x".repeat(BODY_BYTES - frame) }, &Actor::Model, Timestamp::now()).unwrap()
 }
 
-/// One append a commit-to-be, by 16 runs at once. The value is the median over rounds, and so is the ratio's other side.
+/// One append a commit-to-be, by 16 runs at once. Each number is the median over rounds; the ratio is that of the two sides of a round.
 async fn appends(name: &str, place: &Place, plain: &Plain) {
     let journal = Journal::open_at(place).await.unwrap();
     let (mut chained, mut inserted) = (Vec::new(), Vec::new());
@@ -64,7 +73,8 @@ async fn appends(name: &str, place: &Place, plain: &Plain) {
         inserted.push(per_second(plain.inserts(RUNS, APPENDS).await));
         chained.push(per_second(journal_appends(&journal, round).await));
     }
-    figure(name, median(chained), "appends/s", median(inserted));
+    let ratios = chained.iter().zip(&inserted).map(|(chained, inserted)| chained / inserted).collect();
+    figure_with(name, median(chained), "appends/s", median(inserted), median(ratios));
     journal.close().await;
 }
 

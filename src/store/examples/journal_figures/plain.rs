@@ -89,10 +89,12 @@ const TIME: &str = "2026-01-02T03:04:05.000006Z";
 const HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 async fn serve_sqlite(mut connection: SqliteConnection, mut inbox: mpsc::Receiver<Order>) {
-    let inserts = [64, 16, 4, 1].map(|size| {
+    let sizes = std::iter::once(64).chain((1..=32).rev());
+    let inserts = sizes.map(|size| {
         let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; size].join(", ");
         (size, format!("INSERT INTO plain (gseq, stream, seq, time, epoch, kind, actor, body, prev, hash) VALUES {values}"))
     });
+    let inserts: Vec<(usize, String)> = inserts.collect();
     let mut gseq = 0_i64;
     loop {
         let group = next_group(&mut inbox).await;

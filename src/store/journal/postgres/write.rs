@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reeve_core::Digest;
 use reeve_core::budget::{Amounts, Balance, Limits};
 use reeve_core::journal::{BudgetReserved, Row, Seq, Stream};
 use sqlx::{Connection as _, PgConnection};
@@ -12,6 +13,7 @@ use crate::StoreError;
 use crate::journal::books::Moved;
 use crate::journal::columns::{self, Columns as _, signed};
 use crate::journal::judge::{Needs, Seen, Tail, Verdict, judge};
+use crate::journal::known::Known;
 use crate::journal::request::Request;
 use crate::journal::sql;
 use crate::journal::writer::{APPENDING, Database, Outcome};
@@ -25,6 +27,19 @@ macro_rules! begin {
     };
 }
 
+macro_rules! insert {
+    () => {
+        "INSERT INTO journal (gseq, stream, seq, time, epoch, kind, actor, body, prev, hash) SELECT * FROM unnest(
+            $1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])"
+    };
+}
+
+macro_rules! last_hash {
+    () => {
+        "SELECT hash FROM journal ORDER BY gseq DESC LIMIT 1"
+    };
+}
+
 /// What one transaction may take from end to end. Whether one that took longer was committed is unknown.
 const TRANSACTION: Duration = Duration::from_secs(120);
 
@@ -34,25 +49,43 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// The connection that writes, for as long as none has failed.
 pub(super) struct Writer {
     url: DatabaseUrl,
-    connection: Option<PgConnection>,
+    connection: Option<(PgConnection, Known)>,
 }
 
 impl Writer {
     pub(super) fn new(url: DatabaseUrl, connection: PgConnection) -> Writer {
-        Writer { url, connection: Some(connection) }
+        Writer { url, connection: Some((connection, Known::default())) }
     }
 
     async fn attempt(&mut self, group: &[Request]) -> Result<Vec<Outcome>, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.url).await?,
+            None => (connect(&self.url).await?, Known::default()),
         };
-        let connection = self.connection.insert(connection);
+        let (connection, known) = self.connection.insert(connection);
+        let needs = Needs::of(group);
         let mut transaction = connection.begin_with(begin!()).await.map_err(failed)?;
-        let seen = see(&mut transaction, &Needs::of(group)).await?;
-        let verdict = judge(seen, group);
-        write(&mut transaction, &verdict).await?;
+        let by_known = match known.of(&needs) {
+            Some(seen) => {
+                let last = seen.tail.hash;
+                let verdict = weigh(&mut transaction, &needs, seen, group).await?;
+                let written = verdict.takes_all() && insert(&mut transaction, &verdict, Some(last)).await?;
+                written.then_some(verdict)
+            }
+            None => None,
+        };
+        let verdict = match by_known {
+            Some(verdict) => verdict,
+            None => {
+                let seen = see(&mut transaction, &needs).await?;
+                let verdict = weigh(&mut transaction, &needs, seen, group).await?;
+                insert(&mut transaction, &verdict, None).await?;
+                verdict
+            }
+        };
+        write_budgets(&mut transaction, &verdict).await?;
         transaction.commit().await.map_err(failed)?;
+        known.committed(&verdict);
         Ok(verdict.outcomes)
     }
 }
@@ -64,7 +97,7 @@ impl Database for Writer {
     }
 
     async fn disconnect(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some((connection, _)) = self.connection.take() else { return };
         match tokio::time::timeout(CLOSING, connection.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "closing the journal's connection failed"),
@@ -114,6 +147,11 @@ async fn see(connection: &mut PgConnection, needs: &Needs<'_>) -> Result<Seen, S
             seen.heads.insert(Stream::run(row.text(3).map_err(failed)?), Seq(seq.unsigned_abs()));
         }
     }
+    Ok(seen)
+}
+
+/// Reads what stands in the budgets that the group moves, and judges it.
+async fn weigh(connection: &mut PgConnection, needs: &Needs<'_>, mut seen: Seen, group: &[Request]) -> Result<Verdict, StoreError> {
     for account in &needs.accounts {
         let row = sqlx::query(sql::ACCOUNT).bind(*account).fetch_optional(&mut *connection).await.map_err(unposted)?;
         seen.accounts.extend(row.as_ref().map(columns::account).transpose()?);
@@ -122,12 +160,11 @@ async fn see(connection: &mut PgConnection, needs: &Needs<'_>) -> Result<Seen, S
         let row = sqlx::query(sql::RESERVATION).bind(*key).fetch_optional(&mut *connection).await.map_err(unposted)?;
         seen.reservations.extend(row.map(|row| columns::reservation(&row, 0)).transpose()?.flatten());
     }
-    Ok(seen)
+    Ok(judge(seen, group))
 }
 
-/// Writes what was judged. The journal first: the triggers of the budgets look for the rows there.
-async fn write(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), StoreError> {
-    insert(connection, verdict).await?;
+/// After the journal's rows: the triggers of the budgets look for them.
+async fn write_budgets(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), StoreError> {
     for moved in &verdict.accounts {
         write_account(connection, moved).await?;
     }
@@ -141,31 +178,37 @@ async fn write(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), S
     Ok(())
 }
 
-/// All rows in one statement. Its trigger sees, at each row, those before it.
-async fn insert(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), StoreError> {
+/// All rows in one statement. Its trigger sees, at each row, those before it. Where a hash is given, it is none of them unless that is the
+/// hash of the last row; answers whether they were inserted.
+async fn insert(connection: &mut PgConnection, verdict: &Verdict, last: Option<Digest>) -> Result<bool, StoreError> {
     let rows: Vec<&Row> = verdict.rows().collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(last.is_none());
     }
     let numbers = |number: fn(&Row) -> u64| rows.iter().map(|row| signed(number(row))).collect::<Result<Vec<i64>, StoreError>>();
     let texts = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row)).collect::<Vec<&str>>();
     let digests = |digest: fn(&Row) -> String| rows.iter().map(|row| digest(row)).collect::<Vec<String>>();
-    let query = sqlx::query(
-        "INSERT INTO journal (gseq, stream, seq, time, epoch, kind, actor, body, prev, hash) SELECT * FROM unnest(
-            $1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])",
-    )
-    .bind(numbers(|row| row.gseq)?)
-    .bind(texts(|row| row.stream.as_str()))
-    .bind(numbers(|row| row.seq.0)?)
-    .bind(texts(|row| &row.time))
-    .bind(numbers(|row| row.epoch.0)?)
-    .bind(texts(|row| &row.kind))
-    .bind(texts(|row| &row.actor))
-    .bind(texts(|row| &row.body))
-    .bind(digests(|row| row.prev.to_string()))
-    .bind(digests(|row| row.hash.to_string()));
-    query.execute(connection).await.map_err(failed)?;
-    Ok(())
+    let query = sqlx::query(if last.is_some() { concat!(insert!(), " WHERE (", last_hash!(), ") = $11") } else { insert!() })
+        .bind(numbers(|row| row.gseq)?)
+        .bind(texts(|row| row.stream.as_str()))
+        .bind(numbers(|row| row.seq.0)?)
+        .bind(texts(|row| &row.time))
+        .bind(numbers(|row| row.epoch.0)?)
+        .bind(texts(|row| &row.kind))
+        .bind(texts(|row| &row.actor))
+        .bind(texts(|row| &row.body))
+        .bind(digests(|row| row.prev.to_string()))
+        .bind(digests(|row| row.hash.to_string()));
+    let query = match last {
+        Some(last) => query.bind(last.to_string()),
+        None => query,
+    };
+    let inserted = query.execute(connection).await.map_err(failed)?.rows_affected();
+    match usize::try_from(inserted) {
+        Ok(0) if last.is_some() => Ok(false),
+        Ok(inserted) if inserted == rows.len() => Ok(true),
+        Ok(_) | Err(_) => Err(StoreError::Refused { why: format!("of {} rows {inserted} were inserted", rows.len()) }),
+    }
 }
 
 async fn write_account(connection: &mut PgConnection, moved: &Moved) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ use crate::StoreError;
 use crate::journal::books::Moved;
 use crate::journal::columns::{self, Columns as _, signed};
 use crate::journal::judge::{Needs, Seen, Tail, Verdict, judge};
+use crate::journal::known::Known;
 use crate::journal::request::Request;
 use crate::journal::sql;
 use crate::journal::writer::{APPENDING, Database, Outcome};
@@ -25,7 +26,7 @@ const POSTING: &str = "posting to the budgets";
 pub(super) struct Writer {
     path: PathBuf,
     /// None after a failure.
-    connection: Option<SqliteConnection>,
+    connection: Option<(SqliteConnection, Known)>,
     _lock: WriterLock,
 }
 
@@ -38,36 +39,60 @@ impl Writer {
         schema::migrate(&mut connection).await?;
         make_durable(&mut connection).await?;
         file::sync_directory(path)?;
-        Ok(Writer { path: path.to_owned(), connection: Some(connection), _lock: lock })
+        Ok(Writer { path: path.to_owned(), connection: Some((connection, Known::default())), _lock: lock })
     }
 
-    async fn connected(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    async fn connected(&mut self) -> Result<&mut (SqliteConnection, Known), StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
                 let mut connection = connect(&self.path, false).await?;
                 write_ahead(&mut connection, &self.path).await?;
                 make_durable(&mut connection).await?;
-                connection
+                (connection, Known::default())
             }
         };
         Ok(self.connection.insert(connection))
+    }
+
+    async fn attempt(&mut self, group: &[Request]) -> Result<Vec<Outcome>, StoreError> {
+        let (connection, known) = self.connected().await?;
+        let needs = Needs::of(group);
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let by_known = match known.of(&needs) {
+            Some(seen) => Some(weigh(&mut transaction, &needs, seen, group).await?).filter(Verdict::takes_all),
+            None => None,
+        };
+        let verdict = match by_known {
+            Some(verdict) => verdict,
+            None => {
+                let seen = see(&mut transaction, &needs).await?;
+                weigh(&mut transaction, &needs, seen, group).await?
+            }
+        };
+        write(&mut transaction, &verdict).await?;
+        transaction.commit().await.map_err(failed)?;
+        known.committed(&verdict);
+        Ok(verdict.outcomes)
+    }
+
+    /// Whether anything was known until then.
+    fn forget(&mut self) -> bool {
+        self.connection.as_mut().is_some_and(|(_, known)| known.forget())
     }
 }
 
 impl Database for Writer {
     async fn transact(&mut self, group: &[Request]) -> Result<Vec<Outcome>, StoreError> {
-        let connection = self.connected().await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let seen = see(&mut transaction, &Needs::of(group)).await?;
-        let verdict = judge(seen, group);
-        write(&mut transaction, &verdict).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(verdict.outcomes)
+        match self.attempt(group).await {
+            // It was written by what is known, and the schema takes only the row that is next.
+            Err(StoreError::Refused { .. }) if self.forget() => self.attempt(group).await,
+            answered => answered,
+        }
     }
 
     async fn disconnect(&mut self) {
-        if let Some(connection) = self.connection.take()
+        if let Some((connection, _)) = self.connection.take()
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "closing the journal's connection failed");
@@ -87,17 +112,20 @@ async fn see(connection: &mut SqliteConnection, needs: &Needs<'_>) -> Result<See
             heads.insert(Stream::run(row.text(0).map_err(failed)?), Seq(seq.unsigned_abs()));
         }
     }
-    let mut accounts = BTreeMap::new();
+    Ok(Seen { tail, heads, accounts: BTreeMap::new(), reservations: Vec::new() })
+}
+
+/// Reads what stands in the budgets that the group moves, and judges it.
+async fn weigh(connection: &mut SqliteConnection, needs: &Needs<'_>, mut seen: Seen, group: &[Request]) -> Result<Verdict, StoreError> {
     for account in &needs.accounts {
         let row = sqlx::query(sql::ACCOUNT).bind(*account).fetch_optional(&mut *connection).await.map_err(unposted)?;
-        accounts.extend(row.as_ref().map(columns::account).transpose()?);
+        seen.accounts.extend(row.as_ref().map(columns::account).transpose()?);
     }
-    let mut reservations = Vec::new();
     for key in &needs.keys {
         let row = sqlx::query(sql::RESERVATION).bind(*key).fetch_optional(&mut *connection).await.map_err(unposted)?;
-        reservations.extend(row.map(|row| columns::reservation(&row, 0)).transpose()?.flatten());
+        seen.reservations.extend(row.map(|row| columns::reservation(&row, 0)).transpose()?.flatten());
     }
-    Ok(Seen { tail, heads, accounts, reservations })
+    Ok(judge(seen, group))
 }
 
 /// Writes what was judged. The journal first: the triggers of the budgets look for the rows there.
@@ -123,11 +151,12 @@ async fn write(connection: &mut SqliteConnection, verdict: &Verdict) -> Result<(
     Ok(())
 }
 
-/// Statements that insert so many rows at once, the largest first. A few sizes, so that each is compiled once.
+/// Statements that insert so many rows at once, the largest first. Each is compiled once; what they take is bounded.
 static INSERTS: LazyLock<Vec<(usize, String)>> = LazyLock::new(|| {
     let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let into = "INSERT INTO journal (gseq, stream, seq, time, epoch, kind, actor, body, prev, hash) VALUES";
-    [64, 16, 4, 1].map(|size| (size, format!("{into} {}", vec![row; size].join(", ")))).into()
+    let sizes = std::iter::once(64).chain((1..=32).rev());
+    sizes.map(|size| (size, format!("{into} {}", vec![row; size].join(", ")))).collect()
 });
 
 async fn insert(connection: &mut SqliteConnection, statement: &'static str, rows: &[&Row]) -> Result<(), StoreError> {

@@ -11,14 +11,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::given;
 
 /// Another process that has the journal open, and appends a row under the epoch that it is told.
-struct Other {
+pub(crate) struct Other {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Other {
-    fn at(path: &Path) -> Other {
+    pub(crate) fn at(path: &Path) -> Other {
         let mut child = given::child("two::a_child_writes_what_it_is_told", path.to_str().unwrap());
         let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
@@ -27,14 +27,18 @@ impl Other {
         other
     }
 
-    fn told(&mut self, epoch: u64) {
+    pub(crate) fn told(&mut self, epoch: u64) {
         writeln!(self.orders, "{epoch}").unwrap();
     }
 
     /// What stands behind `two: `; the test harness of the child writes lines of its own.
-    fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         let lines = (&mut self.answers).lines();
         lines.map(Result::unwrap).find_map(|line| line.split_once("two: ").map(|(_, answer)| answer.to_owned())).expect("the child ended")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn signal(&self, signal: Signal) {

@@ -31,7 +31,7 @@ fn reservation(stream: &str, padding: usize) -> Request {
 }
 
 async fn accounts(writer: &mut Writer) -> Vec<(String, i64)> {
-    let connection = writer.connected().await.unwrap();
+    let (connection, _) = writer.connected().await.unwrap();
     sqlx::query_as("SELECT account, reserved_tokens FROM budget_account ORDER BY account").fetch_all(connection).await.unwrap()
 }
 
@@ -45,7 +45,7 @@ async fn writer() -> (tempfile::TempDir, Writer) {
 #[tokio::test]
 async fn nothing_is_half_written_when_the_disk_is_full() {
     let (_directory, mut writer) = writer().await;
-    let connection = writer.connection.as_mut().unwrap();
+    let (connection, _) = writer.connection.as_mut().unwrap();
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
     let full = AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 10));
     sqlx::query(full).execute(connection).await.unwrap();
@@ -60,7 +60,7 @@ async fn nothing_is_half_written_when_the_disk_is_full() {
 #[tokio::test]
 async fn a_budget_moves_with_its_rows_or_not_at_all() {
     let (_directory, mut writer) = writer().await;
-    let connection = writer.connection.as_mut().unwrap();
+    let (connection, _) = writer.connection.as_mut().unwrap();
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
     let full = AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 10));
     sqlx::query(full).execute(connection).await.unwrap();
