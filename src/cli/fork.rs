@@ -162,8 +162,9 @@ async fn kept(read: &mut ReadApi, branch: &Branch) -> Result<(), Failure> {
     match read.has(&format!("artifacts/{digest}")).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::no(format!(
-            "its workspace as of row {row} is not in the artifact store any more: put artifact {digest} back, or fork it at a row whose \
-             workspace is of another row"
+            "AgentRun {:?} cannot be forked after row {}: its workspace as of row {row} is not in the artifact store any more. Put artifact \
+             {digest} back, or fork it at a row whose workspace is as of another row",
+            branch.from.name, branch.from.seq.0
         ))),
         Err(error) => Err(Failure::unusable(format!("asking for artifact {digest}: {error}"))),
     }
