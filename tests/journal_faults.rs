@@ -1,7 +1,5 @@
 //! What the journal stands on fails under a real operator: a disk that does not flush, a database that is killed.
 
-use std::future::Future;
-
 use reeve_api::AgentRun;
 use reeve_tests::{Gate, Operator, World, deadline};
 use serde_json::json;
@@ -10,7 +8,7 @@ use crate::journal::{get, halted_by};
 
 /// A run is in its model's hands when the fault comes. While it is there nothing happens, and readiness says why; when it is gone all goes on
 /// by itself.
-async fn survives<F: Future<Output = ()>>(world: &World, fails: impl AsyncFnOnce(&Operator) -> F, words: &[&str]) {
+async fn survives<F>(world: &World, fails: impl AsyncFnOnce(&Operator) -> F, is_over: impl AsyncFnOnce(F), words: &[&str]) {
     let gate = Gate::default();
     let model = halted_by(&gate).await;
     world.agents_ask(&model).await;
@@ -19,7 +17,7 @@ async fn survives<F: Future<Output = ()>>(world: &World, fails: impl AsyncFnOnce
     gate.reached().await;
     assert!(get(&operator.http, "/readyz").await.starts_with("HTTP/1.1 200"));
 
-    let gone = fails(&operator).await;
+    let fault = fails(&operator).await;
     gate.open();
     for name in ["halted", "waits"] {
         if name == "waits" {
@@ -33,7 +31,7 @@ async fn survives<F: Future<Output = ()>>(world: &World, fails: impl AsyncFnOnce
     assert!(!world.exec(&["ls", "/workspace"]).await.contains("a.txt"), "a tool ran whose intent is not journaled");
     assert_eq!(world.jobs().await.len(), 1, "no sandbox is made whose intent is not journaled");
 
-    gone.await;
+    is_over(fault).await;
     for name in ["halted", "waits"] {
         world.look_again::<AgentRun>(name).await;
         let ended = world.run_ended(name).await;
@@ -59,11 +57,7 @@ async fn is_ready(operator: &Operator) {
 #[tokio::test]
 async fn a_disk_that_does_not_flush_stops_everything_until_it_does() {
     World::scenario("unflushed", async |world| {
-        let fails = async |operator: &Operator| {
-            let unflushed = operator.cannot_flush();
-            async move { drop(unflushed) }
-        };
-        survives(world, fails, &["disk I/O error"]).await;
+        survives(world, async |operator| operator.cannot_flush(), async |fault| drop(fault), &["disk I/O error"]).await;
     })
     .await;
 }
@@ -71,12 +65,9 @@ async fn a_disk_that_does_not_flush_stops_everything_until_it_does() {
 #[tokio::test]
 async fn a_database_that_is_killed_stops_everything_until_it_is_back() {
     World::scenario_on_own_postgres("pg-killed", async |world, database| {
-        let fails = async |_: &Operator| {
-            database.kill9().await;
-            database.starts_again()
-        };
         // Cut off in the middle, or not reached at all.
-        survives(world, fails, &["postgres", "onnection", "EOF", "socket", "os error"]).await;
+        let words = ["postgres", "onnection", "EOF", "socket", "os error"];
+        survives(world, async |_| database.kill9().await, async |()| database.starts_again().await, &words).await;
     })
     .await;
 }
