@@ -56,10 +56,11 @@ const fn shown_in(sabotage: Sabotage) -> (&'static str, Crash) {
 /// One world of each lane.
 fn settings(sabotage: Sabotage) -> [Setting; 4] {
     let setting = || Setting { quiet_ms: QUIET_MS, ..Setting::of(1) };
-    let stale = match sabotage {
-        // Nobody swallows what is never said.
-        Sabotage::SwallowedGone => Setting { events: vec![(1, WatchFault::DroppedThenGone)], ..setting() },
-        _ => Setting { lag: Lag { changes: 4 }, ..setting() },
+    // Nobody swallows what is never said.
+    let stale = if sabotage == Sabotage::SwallowedGone {
+        Setting { events: vec![(1, WatchFault::DroppedThenGone)], ..setting() }
+    } else {
+        Setting { lag: Lag { changes: 4 }, ..setting() }
     };
     [
         setting(),

@@ -16,6 +16,7 @@ pub(crate) enum Bent {
 }
 
 /// A request on its way, bent by the mistake of this world.
+#[allow(clippy::wildcard_enum_match_arm, reason = "most mistakes are made elsewhere")]
 pub(crate) fn bend(sim: &mut Sim, request: Request<Bytes>) -> Bent {
     let Some(sabotage) = sim.sabotage else { return Bent::On(request) };
     let path = request.uri().path().to_owned();
