@@ -45,7 +45,12 @@ impl Journal {
     /// # Errors
     /// As [`Journal::verify`]; [`VerifyError::Kept`], [`VerifyError::Archive`].
     pub async fn verify_with(&self, verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {
+        let began = self.upto().await?;
         let verified = self.verify_all(verifier, beside).await;
+        if verified.is_err() && self.archived_since(began).await? {
+            let why = "runs were archived while it was read: verify again".to_owned();
+            return Err(StoreError::Unavailable { doing: "verifying the journal", why }.into());
+        }
         if verified.is_err()
             && let Backing::Sqlite(file) = &self.backing
             && file.moved_while_read()
@@ -54,6 +59,18 @@ impl Journal {
             return Err(StoreError::Unavailable { doing: "verifying the journal", why }.into());
         }
         verified
+    }
+
+    /// Whether a row after this one says that a run is archived: rows before it may have gone while they were read.
+    async fn archived_since(&self, gseq: i64) -> Result<bool, StoreError> {
+        let mut rows = self.page(gseq.saturating_add(1), i64::MAX, PAGE_ROWS).await?;
+        while let Some(last) = rows.last() {
+            if rows.iter().any(|row| row.kind == "run.archived") {
+                return Ok(true);
+            }
+            rows = self.page_after(last.gseq, i64::MAX).await?;
+        }
+        Ok(false)
     }
 
     async fn verify_all(&self, verifier: Verifier, beside: &Beside) -> Result<Verified, VerifyError> {

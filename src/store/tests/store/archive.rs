@@ -211,6 +211,14 @@ async fn nothing_is_removed_where_the_file_cannot_be_written(home: Home) {
         assert!(matches!(refused, ArchiveError::File { .. }), "{}: {refused}", path.display());
     }
     assert_eq!(std::fs::read_to_string(&taken).unwrap(), "of another");
+    if let Home::Postgres(_) = &home {
+        // The operator's role.
+        let writer = home.open().await;
+        let refused = writer.archive(&fit, &folder.path().join("denied"), "file", Timestamp::UNIX_EPOCH).await.unwrap_err();
+        assert!(matches!(&refused, ArchiveError::Store(StoreError::Refused { why }) if why.contains("permission denied")), "{refused}");
+        assert_eq!(writer.scan(1, 100).await.unwrap(), rows);
+        writer.verify([]).await.unwrap();
+    }
     // Rows that came since it was looked at are not in what was to be archived.
     append(&journal, "b", vec![given::thought("late")]).await;
     let (mut stale, _) = journal.archivable(None, &[run("c")]).await.unwrap();
