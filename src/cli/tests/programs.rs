@@ -63,10 +63,10 @@ fn a_whole_journal_verifies_and_says_how_much_it_is() {
     let json = reeve(&["journal", "verify", "--data-dir", data_dir, "-o", "json"]);
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     let expected = serde_json::json!({
-            "verified": true, "rows": 4, "runs": 1, "head": head.to_string(),
-            "anchorsMet": 0, "keptBodies": 0, "keptBodiesChecked": false, "archived": [], "rootsOfOthers": 0,
-        "forks": {"met": 0, "far": [], "absent": []}, "signedByTrustedKey": false,
-        });
+        "verified": true, "rows": 4, "runs": 1, "head": head.to_string(),
+        "anchorsMet": 0, "keptBodies": 0, "keptBodiesChecked": false, "archived": [], "rootsOfOthers": 0,
+    "forks": {"met": 0, "far": [], "absent": []}, "signedByTrustedKey": false,
+    });
     assert_eq!(json, expected);
 }
 
