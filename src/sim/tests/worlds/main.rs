@@ -6,7 +6,7 @@
 //! | `REEVE_SEED` | the first seed | 1 |
 //! | `REEVE_EVERY` | of the crash matrix, the faults of the journal and of the API, and the stale caches, only every so many-th world | 1 |
 //! | `REEVE_ALL` | every fault at every request, instead of one at each | |
-//! | `REEVE_WORLDS` | how many random worlds | as many as fit into `REEVE_WORLDS_SECONDS` (100) |
+//! | `REEVE_WORLDS` | how many random worlds | 5,000 |
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking, and prints what it counted")]
 
 mod api_faults;
