@@ -81,8 +81,8 @@ pub(crate) fn forked_from(first: &Row) -> Option<ForkedFrom> {
 
 fn grown(from: &ForkedFrom, rows: &[(Row, Row)], branch: Option<Branch>) -> Result<Branch, Failure> {
     let mut trunk = Trunk::new(&from.uid, branch);
-    let before = rows.iter().take_while(|(row, _)| row.seq <= from.seq);
-    before.map(|(row, whole)| trunk.row_with_body(row, whole)).collect::<Result<(), _>>().map_err(Failure::no)?;
+    let mut before = rows.iter().take_while(|(row, _)| row.seq <= from.seq);
+    before.try_for_each(|(row, whole)| trunk.row_with_body(row, whole)).map_err(Failure::no)?;
     branch_at(&trunk, from)
 }
 

@@ -145,7 +145,7 @@ mod tests {
         }
         for (code, body) in [(422, ours[..ours.len() / 2].to_owned()), (404, "404 page not found".to_owned()), (503, refusal(503, "later"))]
         {
-            let unheard = found(code, body.clone()).await.expect_err(&body);
+            let unheard = found(code, body.clone()).await.unwrap_err();
             assert_eq!(unheard.class(), reeve_core::class::Class::Transient, "{body}");
         }
     }
