@@ -80,8 +80,9 @@ pub enum WatchFault {
     Twice,
     /// It comes, and then the stream ends.
     ThenCut,
-    /// It is lost with `410 Gone`, and the list that follows comes from a server that is some changes behind.
-    DroppedThenOlder,
+    /// It is lost, the stream ends, and the watch that follows comes to a server that is behind what the client has seen: it refuses with
+    /// 504, as a real one does with `Too large resource version`.
+    CutThenOlder,
 }
 
 /// What the journal does to one append, while the operator lives on.
@@ -100,7 +101,7 @@ pub enum JournalFault {
 
 impl WatchFault {
     /// All of them.
-    pub const ALL: [WatchFault; 4] = [WatchFault::DroppedThenGone, WatchFault::Twice, WatchFault::ThenCut, WatchFault::DroppedThenOlder];
+    pub const ALL: [WatchFault; 4] = [WatchFault::DroppedThenGone, WatchFault::Twice, WatchFault::ThenCut, WatchFault::CutThenOlder];
 
     /// As a scenario names it.
     #[must_use]
@@ -109,13 +110,10 @@ impl WatchFault {
             WatchFault::DroppedThenGone => "dropped",
             WatchFault::Twice => "twice",
             WatchFault::ThenCut => "cut",
-            WatchFault::DroppedThenOlder => "older",
+            WatchFault::CutThenOlder => "older",
         }
     }
 }
-
-/// Changes that an older server is behind.
-pub(crate) const OLDER_BY: u64 = 5;
 
 /// What becomes of one request of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

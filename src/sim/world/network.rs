@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tower::Service;
 
 use super::chance::between;
-use super::faults::{ApiFault, CLIENT_WAITS_MS, LAG_ENDS_MS, OLDER_BY, Phase, Point, WatchFault};
+use super::faults::{ApiFault, CLIENT_WAITS_MS, LAG_ENDS_MS, Phase, Point, WatchFault};
 use super::sabotage::{Bent, Sabotage, answered, bend, told};
 use super::sim::{End, Shared, Sim};
 use super::{admission, objects};
@@ -42,8 +42,8 @@ pub(crate) struct Wire {
     parcels: BTreeMap<(u64, u64, u64), Parcel>,
     said: BTreeMap<String, u64>,
     watches: BTreeMap<u64, Open>,
-    /// Kind whose next list comes from an older server, and at which version that is.
-    older: Option<(String, u64)>,
+    /// Kind whose next watch comes to an older server.
+    older: Option<String>,
     last: u64,
 }
 
@@ -104,21 +104,17 @@ impl Sim {
         }
     }
 
-    /// Where a list is to come from an older server, the request for the state that this one has.
-    fn as_older(&mut self, request: Request<Bytes>) -> Request<Bytes> {
-        let Some((kind, version)) = self.wire.older.clone() else { return request };
-        let uri = request.uri().clone();
-        let (stem, query) = (&kind[..kind.len() - 1], uri.query().unwrap_or_default());
-        let lists = request.method() == http::Method::GET && !query.contains("watch=") && !query.contains("continue=");
-        if !lists || !uri.path().rsplit('/').next().is_some_and(|last| last.starts_with(stem)) {
-            return request;
+    /// Whether this is a watch that has come to a server which does not know yet what the client has seen.
+    fn is_too_new(&mut self, request: &Request<Bytes>) -> bool {
+        let Some(kind) = self.wire.older.clone() else { return false };
+        let stem = &kind[..kind.len() - 1];
+        let watches = request.uri().query().unwrap_or_default().contains("watch=");
+        let is_it = watches && request.uri().path().rsplit('/').next().is_some_and(|last| last.starts_with(stem));
+        if is_it {
+            self.wire.older = None;
+            self.tale.tell(format!("server    has not seen yet what a watch of {} goes on from", objects::place(request.uri().path())));
         }
-        self.wire.older = None;
-        let (mut parts, body) = request.into_parts();
-        let asked = format!("{}?{query}&resourceVersion={version}&resourceVersionMatch=Exact", uri.path());
-        parts.uri = asked.parse().unwrap_or(uri);
-        self.tale.tell(format!("server    lists {} as they were {OLDER_BY} changes ago", objects::place(parts.uri.path())));
-        Request::from_parts(parts, body)
+        is_it
     }
 
     /// Somebody else changes the object that this request is about, if it is there.
@@ -162,7 +158,10 @@ impl Shared {
         if let Some(fault) = fault {
             sim.tale.tell(format!("server    {} {}: {fault}", request.method(), objects::place(request.uri().path())));
         }
-        let request = sim.as_older(request);
+        if sim.is_too_new(&request) {
+            let subject = format!("refusal of {} {}", request.method(), request.uri());
+            return sim.post(&subject, Parcel::Answer(refused(504), reply));
+        }
         if let Some(ApiFault::Refused(code)) = fault {
             let subject = format!("refusal of {} {}", request.method(), request.uri());
             return sim.post(&subject, Parcel::Answer(refused(code), reply));
@@ -294,10 +293,11 @@ fn events(sim: &mut Sim, id: u64, upto: u64) {
                 return;
             }
             Some(WatchFault::DroppedThenGone) if sim.sabotage == Some(Sabotage::SwallowedGone) => Ok(()),
-            Some(fault @ (WatchFault::DroppedThenGone | WatchFault::DroppedThenOlder)) => {
-                if fault == WatchFault::DroppedThenOlder {
-                    sim.wire.older = Some((open.watch.kind().to_lowercase(), sim.api.version().saturating_sub(OLDER_BY)));
-                }
+            Some(WatchFault::CutThenOlder) => {
+                sim.wire.older = Some(open.watch.kind().to_lowercase());
+                return;
+            }
+            Some(WatchFault::DroppedThenGone) => {
                 drop(open.lines.send(Bytes::from(format!("{}\n", gone()))));
                 return;
             }

@@ -26,7 +26,7 @@ const fn shown_in(sabotage: Sabotage) -> (&'static str, Crash) {
     match sabotage {
         Sabotage::MadeUpNames | Sabotage::OrphanJob => ("happy", lost(Point::Write, 6)),
         Sabotage::CallsAgain | Sabotage::WrittenTooSoon => ("happy", lost(Point::Effect, 3)),
-        Sabotage::ForgottenJob => ("happy", lost(Point::Append, 10)),
+        Sabotage::ForgottenJob => ("happy", lost(Point::Append, 11)),
         Sabotage::UnfencedWrite => ("happy", lost(Point::Effect, 1)),
         Sabotage::SwallowedForbidden
         | Sabotage::SwallowedGone
@@ -41,7 +41,7 @@ const fn shown_in(sabotage: Sabotage) -> (&'static str, Crash) {
         Sabotage::RequesterVotes => ("requester_votes", early),
         Sabotage::ApprovalByName => ("approval_name_taken", early),
         Sabotage::AdmissionUnseen => ("admission_missing", early),
-        Sabotage::ReadsFromCache => ("denied_behind_a_cache", early),
+        Sabotage::ReadsFromCache => ("requester_votes", early),
         Sabotage::TrustsOwnCondition => ("killed_and_released", early),
         Sabotage::FailsOpen => ("killed_and_released", early),
         Sabotage::NeverSuspends => ("born_suspended", early),
