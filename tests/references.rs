@@ -36,7 +36,8 @@ async fn an_object_made_anew_under_its_name_keeps_its_own_status() {
 #[tokio::test]
 async fn a_status_decided_on_an_old_phase_is_not_written() {
     World::scenario("moved-on", async |world| {
-        world.put(&json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "Goal", "metadata": { "name": "g" }, "spec": { "objective": "It is done." } })).await;
+        let spec = json!({ "objective": "It is done.", "acceptance": { "commands": [{ "argv": ["true"] }] } });
+        world.put(&json!({ "apiVersion": "reeve.dev/v1alpha1", "kind": "Goal", "metadata": { "name": "g" }, "spec": spec })).await;
         let api = world.api::<Goal>();
         let client = world.as_the_operator().await.api::<Goal>().into_client();
         let goal = api.get("g").await.unwrap();
