@@ -1,7 +1,9 @@
 //! What a run goes on from that was forked: its ancestors' rows, read and folded, the oldest first.
 
+use std::collections::BTreeMap;
+
 use reeve_core::Digest;
-use reeve_core::journal::{ChainError, Event, ForkedFrom, Head, Seq, Stream};
+use reeve_core::journal::{ChainError, Event, ForkedFrom, Head, Place, Seq, Stream};
 use reeve_core::limits::MAX_FORKS_DEEP;
 use reeve_core::run::{Branch, NoFork, Trunk, Withered};
 
@@ -174,26 +176,65 @@ impl Journal {
         trunk.branch().map_err(|why| ForkError::NoFork { uid, seq: wanted.0, why, before })
     }
 
-    /// Checks the hashes and links of the rows of the whole database between two. Where rows of runs are missing that were archived, the
-    /// rows before and after them are not held against each other: what is missing, `verify` compares with the archives.
+    /// Checks the hashes and links of the rows of the whole database between two. Rows may be missing that `run.archived` says are in a file,
+    /// if what it says of them fits the rows on both sides.
     async fn check_span(&self, first: u64, last: u64) -> Result<(), ForkError> {
         let (mut next, mut prev) = (first, None);
+        let mut missing = Vec::new();
         while next <= last {
             let rows = self.scan(next, PAGE_ROWS).await?;
             if rows.is_empty() {
                 return Err(ForkError::Chain(ChainError::Gap { expected: next, found: last }));
             }
             for row in rows.iter().take_while(|row| row.gseq <= last) {
-                follows(row, next, prev).map_err(ForkError::Chain)?;
+                if let Some(before) = prev.filter(|_| row.gseq > next) {
+                    missing.push(Place { from: next, upto: row.gseq - 1, before, last: row.prev });
+                    prev = Some(row.prev);
+                }
+                follows(row, prev).map_err(ForkError::Chain)?;
                 (next, prev) = (row.gseq + 1, Some(row.hash));
+            }
+        }
+        self.are_archived(&missing).await
+    }
+
+    async fn are_archived(&self, missing: &[Place]) -> Result<(), ForkError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let archived = self.archived_rows().await?;
+        for gap in missing {
+            let (mut next, mut prev) = (gap.from, gap.before);
+            while next <= gap.upto {
+                let fits =
+                    |there: &&Place| there.before == prev && there.upto <= gap.upto && (there.upto < gap.upto || there.last == gap.last);
+                let Some(there) = archived.get(&next).filter(fits) else {
+                    return Err(ForkError::Chain(ChainError::Gap { expected: next, found: gap.upto + 1 }));
+                };
+                (next, prev) = (there.upto + 1, there.last);
             }
         }
         Ok(())
     }
+
+    /// Where rows stood that were archived, by the first of them.
+    async fn archived_rows(&self) -> Result<BTreeMap<u64, Place>, ForkError> {
+        let (operator, mut from) = (Stream::operator(), Seq(1));
+        let mut places = BTreeMap::new();
+        loop {
+            let rows = self.read(&operator, from, PAGE_ROWS).await?;
+            let Some(last) = rows.last() else { return Ok(places) };
+            from = last.seq.next();
+            for row in rows.iter().filter(|row| row.kind == "run.archived") {
+                let event = row.event().map_err(ForkError::Chain)?;
+                let Event::RunArchived(said) = event else { continue };
+                places.extend(said.places.iter().map(|place| (place.from, *place)));
+            }
+        }
+    }
 }
 
-fn follows(row: &reeve_core::journal::Row, expected: u64, prev: Option<Digest>) -> Result<(), ChainError> {
-    let prev = prev.filter(|_| row.gseq == expected);
+fn follows(row: &reeve_core::journal::Row, prev: Option<Digest>) -> Result<(), ChainError> {
     let unreadable = |error: serde_json::Error| ChainError::Unreadable { gseq: row.gseq, kind: row.kind.clone(), why: error.to_string() };
     let computed = row.computed_hash().map_err(unreadable)?;
     if computed != row.hash {

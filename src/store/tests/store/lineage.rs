@@ -1,10 +1,12 @@
+use jiff::Timestamp;
 use reeve_core::Digest;
 use reeve_core::journal::{
     ChainError, Epoch, Event, ForkedFrom, Head, Row, RowDraft, SandboxAsked, SandboxReady, Seq, Stream, Verifier, WorkspaceLoaded,
 };
 use reeve_core::limits::SIGNED_WITHIN_ROWS;
 use reeve_core::run::{NoFork, Withered};
-use reeve_store::{ForkError, ForkPlace, Journal, VerifyError, verify_export_against, verify_links};
+use reeve_store::{Beside, ForkError, ForkPlace, Journal, VerifyError, verify_export_against, verify_links};
+use tempfile::TempDir;
 
 use crate::given;
 use crate::home::{Home, on_every_database, on_stored_databases};
@@ -132,6 +134,92 @@ async fn a_fork_of_what_is_long_ago_is_compared_all_the_same() {
     assert_eq!(here, there);
 }
 
+/// Run `a`, between whose rows stand those of `x` and `y`, which have ended; open to archive.
+async fn beside_ended_runs(home: &Home) -> (Journal, Vec<Row>) {
+    let journal = home.open().await;
+    let mut rows = Vec::new();
+    for (draft, seq) in loaded(None).into_iter().zip(0u64..) {
+        let after = (seq > 0).then_some(Seq(seq));
+        rows.extend(journal.append(Epoch(1), &Stream::run("a"), after, vec![draft]).await.unwrap());
+        let ended = [(1, "x"), (2, "y")].into_iter().find(|(at, _)| *at == seq);
+        if let Some((_, other)) = ended {
+            let drafts = vec![given::started("default", other), given::finished()];
+            journal.append(Epoch(1), &Stream::run(other), None, drafts).await.unwrap();
+        }
+    }
+    journal.close().await;
+    (home.open_to_archive().await, rows)
+}
+
+async fn archive(journal: &Journal, folder: &TempDir, name: &str) {
+    let (fit, stay) = journal.archivable(None, &[Stream::run(name)]).await.unwrap();
+    assert_eq!((fit.len(), stay), (1, Vec::new()));
+    journal.archive(&fit, &folder.path().join(name), name, Timestamp::UNIX_EPOCH).await.unwrap();
+}
+
+async fn a_fork_steps_over_rows_that_are_archived_and_over_no_others(home: Home) {
+    let folder = given::directory();
+    let (journal, rows) = beside_ended_runs(&home).await;
+    let whole = journal.verified_branch(None, &place("a", &rows[4])).await.unwrap();
+    archive(&journal, &folder, "x").await;
+    assert_eq!(journal.verified_branch(None, &place("a", &rows[4])).await.unwrap(), whole);
+    let first_of_y = journal.read(&Stream::run("y"), Seq(1), 1).await.unwrap()[0].gseq;
+    journal.close().await;
+    home.unguard().await;
+    home.sql("DELETE FROM journal WHERE stream = 'y'").await.unwrap();
+    let journal = home.open_read_only().await;
+    let found = journal.verified_branch(None, &place("a", &rows[4])).await.unwrap_err();
+    assert!(matches!(&found, ForkError::Chain(ChainError::Gap { expected, .. }) if *expected == first_of_y), "{found}");
+}
+
+/// What `run.archived` says must fit the rows beside the gap: else somebody has exchanged one of them.
+async fn a_row_that_was_written_anew_beside_an_archived_run_is_found(home: Home) {
+    let folder = given::directory();
+    let (journal, rows) = beside_ended_runs(&home).await;
+    archive(&journal, &folder, "x").await;
+    journal.close().await;
+    home.unguard().await;
+    let mut forged = rows[1].clone();
+    forged.body = forged.body.replace("fix", "mix");
+    forged.hash = forged.computed_hash().unwrap();
+    let set = format!("UPDATE journal SET body = '{}', hash = '{}' WHERE gseq = {}", forged.body, forged.hash, forged.gseq);
+    home.sql_unchecked(&set).await;
+    let journal = home.open_read_only().await;
+    let found = journal.verified_branch(None, &place("a", &rows[4])).await.unwrap_err();
+    assert!(matches!(&found, ForkError::Chain(ChainError::Gap { expected, .. }) if *expected == forged.gseq + 1), "{found}");
+}
+
+async fn a_run_stays_while_a_fork_of_it_stays(home: Home) {
+    let folder = given::directory();
+    let (journal, rows) = beside_ended_runs(&home).await;
+    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
+    journal.close().await;
+    let journal = home.open().await;
+    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
+    journal.append(Epoch(1), &Stream::run("b"), None, loaded(Some(from))).await.unwrap();
+    journal.close().await;
+    let journal = home.open_to_archive().await;
+    let (fit, stay) = journal.archivable(None, &[Stream::run("a")]).await.unwrap();
+    assert!(fit.is_empty() && stay.len() == 1 && stay[0].why.contains("run b goes on from it"), "{stay:?}");
+    journal.close().await;
+    let journal = home.open().await;
+    journal.append(Epoch(1), &Stream::run("b"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
+    journal.close().await;
+    let journal = home.open_to_archive().await;
+    let (fit, stay) = journal.archivable(None, &[Stream::run("a"), Stream::run("b")]).await.unwrap();
+    assert_eq!((fit.len(), stay), (2, Vec::new()));
+    let file = folder.path().join("both");
+    journal.archive(&fit, &file, "both", Timestamp::UNIX_EPOCH).await.unwrap();
+    let beside = Beside { artifacts: None, archives: vec![file] };
+    let verified = journal.verify_with(Verifier::new([]), &beside).await.unwrap();
+    assert_eq!((verified.links.met, verified.archived.len()), (1, 2));
+}
+
 on_every_database!(a_run_is_forked_at_the_row_that_is_named_and_at_no_other, a_fork_of_a_fork_has_the_rows_of_both);
 
-on_stored_databases!(a_row_that_was_written_anew_is_found_before_anything_goes_on_from_it);
+on_stored_databases!(
+    a_row_that_was_written_anew_is_found_before_anything_goes_on_from_it,
+    a_fork_steps_over_rows_that_are_archived_and_over_no_others,
+    a_row_that_was_written_anew_beside_an_archived_run_is_found,
+    a_run_stays_while_a_fork_of_it_stays,
+);
