@@ -301,20 +301,32 @@ async fn watch_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>,
     }
 }
 
+/// Looks once at the switches of these scopes, so that who starts does not tell every run to stand still for want of a first look. Without an
+/// answer nothing is known, and everything stands still.
+pub(crate) async fn look_first(kill: &Kill, client: &Client, scopes: &[Scope]) {
+    let looks = scopes.iter().map(|scope| async move { look(kill, &scope.api(client), scope).await });
+    futures::future::join_all(looks).await;
+}
+
 async fn list_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, scope: Scope) {
-    let mut tick = tokio::time::interval(LOOK_EVERY);
+    // The first look is that of the start.
+    let mut tick = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let asked = Instant::now();
-        match tokio::time::timeout(LIST_PATIENCE, api.list(&ListParams::default())).await {
-            Ok(Ok(list)) => {
-                let listed = version(list.metadata.resource_version.as_deref());
-                kill.change(&scope, |seen| seen.replace(&list.items, listed, asked));
-            }
-            Ok(Err(error)) => tracing::warn!(%error, "the kill switches cannot be listed"),
-            Err(_) => tracing::warn!("the kill switches cannot be listed: no answer in time"),
+        look(&kill, &api, &scope).await;
+    }
+}
+
+async fn look(kill: &Kill, api: &Api<DeserializeGuard<KillSwitch>>, scope: &Scope) {
+    let asked = Instant::now();
+    match tokio::time::timeout(LIST_PATIENCE, api.list(&ListParams::default())).await {
+        Ok(Ok(list)) => {
+            let listed = version(list.metadata.resource_version.as_deref());
+            kill.change(scope, |seen| seen.replace(&list.items, listed, asked));
         }
+        Ok(Err(error)) => tracing::warn!(%error, "the kill switches cannot be listed"),
+        Err(_) => tracing::warn!("the kill switches cannot be listed: no answer in time"),
     }
 }
 
@@ -360,6 +372,23 @@ mod tests {
         let fresh = view(&[], now);
         assert_eq!(fresh.stops("own", "team", now + STALE), None);
         assert!(fresh.stops("own", "team", now + STALE + Duration::from_millis(1)).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_has_looked_once_stops_nobody_for_want_of_a_look_and_a_look_that_fails_tells_nothing() {
+        for (code, body, stops) in [
+            (200, r#"{"apiVersion":"reeve.dev/v1alpha1","kind":"KillSwitchList","metadata":{"resourceVersion":"7"},"items":[]}"#, false),
+            (503, r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503}"#, true),
+        ] {
+            let server = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
+                let body = kube::client::Body::from(body.as_bytes().to_vec());
+                Ok::<_, kube::Error>(http::Response::builder().status(code).body(body).unwrap())
+            });
+            let (kill, scopes) = (Kill::new("own", &[Scope::All]), [Scope::All]);
+            assert!(kill.stops("team").is_some(), "nothing is known yet");
+            look_first(&kill, &Client::new(server, "team"), &scopes).await;
+            assert_eq!(kill.stops("team").is_some(), stops, "{code}");
+        }
     }
 
     #[tokio::test]

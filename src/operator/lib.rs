@@ -191,6 +191,7 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
         judged_by.push(own.clone());
     }
     let kill = Arc::new(kill::Kill::new(&config.namespace, &judged_by));
+    kill::look_first(&kill, &client, &judged_by).await;
     work.extend(judged_by.iter().map(|scope| kill::keep(Arc::clone(&kill), &client, scope)));
     let anchors = match keys {
         Some(keys) => Some(Arc::new(anchors::Anchors::open(&client, &config, &journal, epoch, keys, surroundings.clock.now()).await?)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reeve_api::{PolicyMode, PolicySetSpec};
 
 use super::judge::decide;
-use super::{ActiveSet, CompiledSet, Facts, Mode, Scope, check_cases};
+use super::{ActiveSet, CompiledSet, Facts, Mode, Scope, accepted};
 use crate::Digest;
 use crate::journal::{Judgement, PolicyActivated};
 
@@ -26,15 +26,18 @@ struct Text {
 impl Text {
     fn of(spec: &PolicySetSpec) -> Result<Text, String> {
         let compiled = CompiledSet::parse(&spec.cedar).map_err(|error| error.to_string())?;
-        let mode = match spec.mode {
-            PolicyMode::Enforce => Mode::Enforce,
-            PolicyMode::Shadow => Mode::Shadow,
-        };
-        Ok(Text { mode, compiled: Arc::new(compiled) })
+        Ok(Text { mode: mode(spec), compiled: Arc::new(compiled) })
     }
 
     fn set(&self, name: String, digest: Digest, scope: Scope) -> ActiveSet {
         ActiveSet { name, digest, mode: self.mode, scope, compiled: Arc::clone(&self.compiled) }
+    }
+}
+
+const fn mode(spec: &PolicySetSpec) -> Mode {
+    match spec.mode {
+        PolicyMode::Enforce => Mode::Enforce,
+        PolicyMode::Shadow => Mode::Shadow,
     }
 }
 
@@ -122,10 +125,7 @@ impl Instead {
     /// # Errors
     /// Why it could never be in force: it is invalid, or a golden case does not hold.
     pub fn of(namespace: Option<String>, name: String, spec: &PolicySetSpec) -> Result<Instead, String> {
-        let text = Text::of(spec)?;
-        if let Some(failed) = check_cases(&text.compiled, &spec.cases).first() {
-            return Err(failed.to_string());
-        }
+        let text = Text { mode: mode(spec), compiled: accepted(spec)? };
         let digest = Digest::of_canonical(spec).map_err(|error| error.to_string())?;
         Ok(Instead { namespace, name, digest, text })
     }

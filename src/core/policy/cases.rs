@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use reeve_api::{ExpectedVerdict, PolicyCase};
+use reeve_api::{ExpectedVerdict, PolicyCase, PolicySetSpec};
 use serde_json::Value;
 
 use super::CompiledSet;
@@ -42,6 +42,19 @@ impl fmt::Display for FailedCase {
 /// turned are `humanKeys`, and the agent is one of the namespace `default`. An `argv` without `program` is a call whose program was not found.
 pub fn check_cases(set: &CompiledSet, cases: &[PolicyCase]) -> Vec<FailedCase> {
     with_deep_stack(|| cases.iter().filter_map(|case| check(set, case)).collect())
+}
+
+/// Cases that are told of a set which does not hold them.
+const TOLD: usize = 10;
+
+/// Reads a set and holds its cases.
+pub(super) fn accept(spec: &PolicySetSpec) -> Result<CompiledSet, String> {
+    let compiled = CompiledSet::parse(&spec.cedar).map_err(|error| error.to_string())?;
+    let failed = check_cases(&compiled, &spec.cases);
+    if failed.is_empty() {
+        return Ok(compiled);
+    }
+    Err(failed.iter().take(TOLD).map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 fn check(set: &CompiledSet, case: &PolicyCase) -> Option<FailedCase> {

@@ -32,7 +32,7 @@ mod tests;
 pub use again::{Instead, Texts, judge_again};
 pub use cases::{FailedCase, check_cases};
 pub use compile::{CompiledSet, PolicyInvalid};
-pub use default::{CASES, CEDAR, default_spec};
+pub use default::{CASES, CEDAR, accepted, default_spec};
 pub use facts::{Agent, Facts, Keys, WORKSPACE};
 pub use judge::{ActiveSet, Mode, Scope, decide, judge};
 pub use protected::{Protection, protection};

@@ -79,6 +79,22 @@ fn the_golden_cases_of_the_default_set_hold() {
 }
 
 #[test]
+fn the_default_set_is_compiled_once_and_an_edit_of_it_is_a_set_of_its_own() {
+    let default = default_spec().unwrap();
+    let shipped = accepted(default).unwrap();
+    assert!(Arc::ptr_eq(&shipped, &accepted(&default.clone()).unwrap()));
+    let longer = reeve_api::PolicySetSpec { cedar: format!("{}\n// A word more.\n", default.cedar), ..default.clone() };
+    assert!(!Arc::ptr_eq(&shipped, &accepted(&longer).unwrap()));
+    let mut wrong = default.clone();
+    wrong.cases[0].expect = match wrong.cases[0].expect {
+        reeve_api::ExpectedVerdict::Allow => reeve_api::ExpectedVerdict::Deny,
+        reeve_api::ExpectedVerdict::Deny => reeve_api::ExpectedVerdict::Allow,
+    };
+    let why = accepted(&wrong).unwrap_err();
+    assert!(why.contains(&format!("case {:?}: expected", wrong.cases[0].name)), "{why}");
+}
+
+#[test]
 fn the_example_of_a_policy_set_reads_and_narrows() {
     let example: Value = serde_saphyr::from_str(include_str!("../../../hack/examples/policyset-minimal.yaml")).unwrap();
     let sets = [default_set(), set("team/no-shell", Scope::Namespace, example["spec"]["cedar"].as_str().unwrap())];

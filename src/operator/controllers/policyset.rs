@@ -40,7 +40,7 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
 pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
     let api: Api<PolicySet> = Api::namespaced(context.client.clone(), &context.config.namespace);
     let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
-    let digest = Digest::of_canonical(&spec).map_err(|error| Error::bug(error.to_string()))?;
+    let digest = Digest::of_canonical(spec).map_err(|error| Error::bug(error.to_string()))?;
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     if let Some(found) = api.get_opt(DEFAULT).await? {
         return bring_up_to_date(&api, &parameters, found, spec, digest).await;
@@ -59,7 +59,7 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
         annotations: Some(BTreeMap::from([(label::SHIPPED.to_owned(), digest.to_string())])),
         ..ObjectMeta::default()
     };
-    match api.create(&parameters, &PolicySet { metadata, spec, status: None }).await {
+    match api.create(&parameters, &PolicySet { metadata, spec: spec.clone(), status: None }).await {
         Ok(_) => Ok(()),
         // Another 409 (the namespace is ending, an answer that is not the server's own) says nothing of a set that would be there.
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
@@ -71,7 +71,7 @@ async fn bring_up_to_date(
     api: &Api<PolicySet>,
     parameters: &PostParams,
     mut found: PolicySet,
-    spec: PolicySetSpec,
+    spec: &PolicySetSpec,
     digest: Digest,
 ) -> Result<(), Error> {
     let there = Digest::of_canonical(&found.spec).map_err(|error| Error::bug(error.to_string()))?;
@@ -87,7 +87,7 @@ async fn bring_up_to_date(
         tracing::warn!(policyset = DEFAULT, "a person has edited it; what this version of Reeve ships is not taken over");
         return Ok(());
     }
-    found.spec = spec;
+    found.spec = spec.clone();
     found.annotations_mut().insert(label::SHIPPED.to_owned(), digest.to_string());
     // Guarded by the resource version that was read: whoever edits it in between wins.
     match api.replace(DEFAULT, parameters, &found).await {
@@ -140,7 +140,7 @@ async fn restore(context: &Context, before: &PolicyActivated) -> Result<(), Erro
             context.append_own(draft(context, &told)?).await?;
         }
     }
-    match compile(&spec) {
+    match policy::accepted(&spec) {
         Ok(compiled) => context.policies.activate(&before.namespace, &before.name, in_force(context, before, &spec, compiled)),
         // A text that a stricter version of Reeve does not take any more: nothing of it is in force, and its status says so.
         Err(why) => {
@@ -182,7 +182,7 @@ async fn judge(context: &Context, set: &PolicySet) -> Result<PolicySetStatus, Er
     let uid = set.uid().unwrap_or_default();
     let holds = context.policies.get(&namespace, &name).is_some_and(|active| active.uid == uid && active.digest == digest);
     // What is in force is not compiled again, nor are its cases tried: that is most of what a look at a set costs.
-    let compiled = if holds { Ok(None) } else { compile(&set.spec).map(Some) };
+    let compiled = if holds { Ok(None) } else { policy::accepted(&set.spec).map(Some) };
     let say = match compiled {
         Ok(compiled) => {
             if let Some(compiled) = compiled {
@@ -202,17 +202,7 @@ async fn judge(context: &Context, set: &PolicySet) -> Result<PolicySetStatus, Er
     })
 }
 
-/// Parses, validates against the schema, and holds the golden cases. The text of an error is for a person.
-fn compile(spec: &PolicySetSpec) -> Result<CompiledSet, String> {
-    let compiled = CompiledSet::parse(&spec.cedar).map_err(|error| error.to_string())?;
-    let failed = policy::check_cases(&compiled, &spec.cases);
-    if failed.is_empty() {
-        return Ok(compiled);
-    }
-    Err(failed.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join("; "))
-}
-
-fn in_force(context: &Context, activated: &PolicyActivated, spec: &PolicySetSpec, compiled: CompiledSet) -> InForce {
+fn in_force(context: &Context, activated: &PolicyActivated, spec: &PolicySetSpec, compiled: Arc<CompiledSet>) -> InForce {
     let PolicyActivated { namespace, name, uid, digest, generation: _, text: _ } = activated;
     let scope = if *namespace == context.config.namespace { PolicyScope::Operator } else { PolicyScope::Namespace };
     let mode = match spec.mode {
@@ -221,15 +211,10 @@ fn in_force(context: &Context, activated: &PolicyActivated, spec: &PolicySetSpec
     };
     let name = format!("{namespace}/{name}");
     let policies = compiled.len();
-    InForce {
-        uid: uid.clone(),
-        digest: *digest,
-        policies,
-        set: ActiveSet { name, digest: *digest, scope, mode, compiled: Arc::new(compiled) },
-    }
+    InForce { uid: uid.clone(), digest: *digest, policies, set: ActiveSet { name, digest: *digest, scope, mode, compiled } }
 }
 
-async fn activate(context: &Context, set: &PolicySet, digest: Digest, compiled: CompiledSet) -> Result<(), Error> {
+async fn activate(context: &Context, set: &PolicySet, digest: Digest, compiled: Arc<CompiledSet>) -> Result<(), Error> {
     let bug = |error: serde_json::Error| Error::bug(error.to_string());
     let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
     let text = serde_json_canonicalizer::to_string(&set.spec).map_err(bug)?;
