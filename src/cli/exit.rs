@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use clap::Parser;
+use reeve_operator::masked;
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -39,19 +42,27 @@ impl Failure {
     }
 }
 
-/// Ends the program: the message on standard error, the code for the shell.
+/// Ends the program: the message on standard error, without what the log does not show either, and the code for the shell.
 pub(crate) fn end(outcome: Result<(), Failure>) -> ExitCode {
-    match outcome {
-        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
-        Err(Failure::No(why)) => {
-            eprintln!("error: {why}");
-            ExitCode::from(1)
+    let (why, code) = match outcome {
+        Ok(()) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
+        Err(Failure::No(why)) => (why, 1),
+        Err(Failure::Unusable(why)) => (why, 2),
+    };
+    eprintln!("error: {}", masked(&why));
+    ExitCode::from(code)
+}
+
+/// Reads the arguments of this process, or ends it. What is wrong with them is said without what looks like a secret: clap quotes an argument
+/// that it does not take, and that could be a URL with a password.
+pub(crate) fn arguments<P: Parser>() -> P {
+    P::try_parse().unwrap_or_else(|error| {
+        if !error.use_stderr() {
+            error.exit();
         }
-        Err(Failure::Unusable(why)) => {
-            eprintln!("error: {why}");
-            ExitCode::from(2)
-        }
-    }
+        eprint!("{}", masked(&error.render().to_string()));
+        std::process::exit(error.exit_code())
+    })
 }
 
 /// A runtime for commands that talk to a file or a cluster, and end.

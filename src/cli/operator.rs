@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::cluster::install_crypto;
-use crate::database::DatabaseArgument;
+use crate::database::{DatabaseArgument, Unquoted};
 use crate::exit::Failure;
 
 /// Threads that drive the loops. Reconciling waits far more than it computes, and each thread costs memory that an idle operator pays for.
@@ -78,7 +78,7 @@ pub(crate) struct Operator {
     journal_key_dir: PathBuf,
     /// Where each root of the journal's signed heads is posted as JSON, besides the ConfigMaps and the log. Nothing waits for the answer
     #[arg(long, env = "REEVE_WITNESS_URL", value_name = "URL", hide_env_values = true)]
-    witness_url: Option<WitnessUrl>,
+    witness_url: Option<Unquoted>,
     /// Form of the log, which goes to standard error
     #[arg(long, env = "REEVE_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -138,6 +138,8 @@ impl Operator {
             LogFormat::Text => log.init(),
             LogFormat::Json => log.json().flatten_event(true).init(),
         }
+        // The words of a panic would go past the log, unmasked.
+        std::panic::set_hook(Box::new(reeve_operator::telemetry::panicked));
         Ok(())
     }
 
@@ -146,6 +148,7 @@ impl Operator {
             Some(given) => given.place()?,
             None => Place::File(self.data_dir.join("journal.db")),
         };
+        let witness = self.witness_url.map(|url| url.read::<WitnessUrl>("--witness-url")).transpose()?;
         Ok(Config {
             namespace: self.namespace,
             // An empty variable is one empty name; it means none.
@@ -164,7 +167,7 @@ impl Operator {
             decision_policy: self.decision_policy,
             decision_binding: self.decision_binding,
             journal_key_dir: self.journal_key_dir,
-            witness: self.witness_url,
+            witness,
             max_concurrent_runs: self.max_concurrent_runs.get(),
         })
     }

@@ -1,7 +1,7 @@
 //! Takes secrets out before anything is hashed, journaled, shown or logged.
 //!
-//! Two rules, applied in this order: the literal values of Secrets that the operator has read, then well-known token shapes. Redaction is
-//! deterministic and idempotent, so digests over the redacted form are stable.
+//! Two rules, applied in this order: the values of Secrets that the operator has read, in each form that programs commonly write a value in
+//! (`forms`), then well-known token shapes. Redaction is deterministic and idempotent, so digests over the redacted form are stable.
 
 use std::sync::LazyLock;
 
@@ -34,13 +34,17 @@ static SHAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// A name and a password in a URL (RFC 3986, section 3.2.1). Scheme and host stay: they say where something failed.
-static CREDENTIALS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#@:]*:[^\s/?#@]*@").ok());
+/// A name and a password in a URL (RFC 3986, section 3.2.1); in that of a web server a name alone too, which is a token more often than not.
+/// Scheme and host stay: they say where something failed.
+static CREDENTIALS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    // Quotes and angle brackets end a URL in whatever it is quoted in.
+    Regex::new(r#"(?<web>\bhttps?://)[^\s/?#@"<>\\]+@|(?<other>\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#@:"<>\\]*:[^\s/?#@"<>\\]*@"#).ok()
+});
 
 /// Knows which values to hide.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// Longest first, so that a value that contains another is masked whole.
+    /// In each of their forms. Longest first, so that a value that contains another is masked whole.
     values: Vec<String>,
 }
 
@@ -53,8 +57,13 @@ impl std::fmt::Debug for Redactor {
 impl Redactor {
     /// A redactor for these secret values.
     pub fn new(values: impl IntoIterator<Item = String>) -> Redactor {
-        let mut values: Vec<String> =
-            values.into_iter().map(|value| value.trim().to_owned()).filter(|value| value.len() >= SHORTEST_VALUE).collect();
+        // A value that stands in the mask would be masked in it for ever.
+        let mut values: Vec<String> = values
+            .into_iter()
+            .filter(|value| value.trim().len() >= SHORTEST_VALUE)
+            .flat_map(|value| forms::of(value.trim()))
+            .filter(|form| form.len() >= SHORTEST_VALUE && !MASK.contains(form.as_str()))
+            .collect();
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
         Redactor { values }
@@ -71,7 +80,7 @@ impl Redactor {
         match (SHAPES.as_ref(), CREDENTIALS.as_ref()) {
             (Some(shapes), Some(credentials)) => {
                 let clean = shapes.replace_all(&clean, MASK);
-                credentials.replace_all(&clean, format!("${{1}}{MASK}@")).into_owned()
+                credentials.replace_all(&clean, format!("${{web}}${{other}}{MASK}@")).into_owned()
             }
             (None, _) | (_, None) => MASK.to_owned(),
         }
@@ -105,12 +114,14 @@ impl Redactor {
                 if let Some(canonical) = &mut asked.canonical {
                     canonical.arguments = self.value(&canonical.arguments);
                     self.clean(&mut canonical.argv);
+                    self.clean(canonical.paths.iter_mut().map(|touched| &mut touched.path));
+                    self.clean(canonical.program.iter_mut().map(|program| &mut program.path));
                 }
             }
             Event::PolicyDecision(judgement) => self.clean([&mut judgement.reason]),
             Event::ToolResult(ended) => self.clean([&mut ended.content]),
             Event::ApprovalRequested(asked) => self.clean([&mut asked.delta]),
-            Event::ApprovalVote(vote) => self.clean(&mut vote.reason),
+            Event::ApprovalVote(vote) => self.clean(vote.reason.iter_mut().chain(&mut vote.refused)),
             Event::ApprovalSettled(settled) => self.clean([&mut settled.message]),
             Event::RunSuspended(why) => self.clean([&mut why.message]),
             Event::Kill(seen) => self.clean([&mut seen.reason]),
@@ -148,16 +159,18 @@ impl Redactor {
         }
     }
 
-    /// The value with every string in it cleaned. Keys of objects are names, and stay.
+    /// The value with every string in it cleaned, names of fields too: a model may write a secret there as well as anywhere.
     pub fn value(&self, value: &Value) -> Value {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
             Value::String(text) => Value::String(self.text(text)),
             Value::Array(items) => Value::Array(items.iter().map(|item| self.value(item)).collect()),
-            Value::Object(fields) => Value::Object(fields.iter().map(|(key, value)| (key.clone(), self.value(value))).collect()),
+            Value::Object(fields) => Value::Object(fields.iter().map(|(key, value)| (self.text(key), self.value(value))).collect()),
         }
     }
 }
+
+mod forms;
 
 #[cfg(test)]
 mod tests;

@@ -42,14 +42,14 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kube::Client;
-use reeve_store::{Artifacts, Journal};
+use reeve_store::{Artifacts, Journal, Place};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use anchors::{Keys, WitnessUrl};
 pub use config::{Config, LoopbackAddress, READ_API_PORT};
 pub use error::Error;
-pub use secrets::MaskedLog;
+pub use secrets::{MaskedLog, masked};
 pub use surroundings::{ByteStream, Chance, Clock, Streams, Surroundings};
 
 use crate::claim::Claim;
@@ -69,6 +69,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// operator took over, so that the process ends with an exit code that is not 0 and is started anew.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     config.check().map_err(Error::Config)?;
+    // First of all, so that nothing that goes wrong with them can show them.
+    secrets::learn_own(config.witness.iter().flat_map(WitnessUrl::secrets));
+    if let Place::Postgres(url) = &config.journal {
+        secrets::learn_own(url.password());
+    }
     telemetry::check().map_err(|error| Error::bug(error.to_string()))?;
     // Before the journal is touched: nothing is written that could not be signed.
     let keys = Keys::read(&config.journal_key_dir).map_err(Error::Config)?;

@@ -7,12 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret as KubeSecret};
+use kube::api::ListParams;
+use kube::core::DynamicObject;
+use kube::discovery::ApiResource;
 use kube::{Api, Client};
 use reeve_api::{ConfigMapKeyRef, ModelProvider, ModelProviderSpec, ProviderKind, SecretKeyRef, label};
 use reeve_core::Digest;
 use reeve_core::run::NotReady;
 use reeve_gateway::{MaxTokensField, OpenAiChat, OpenAiChatConfig, Provider, Recorded, Secret};
 
+use crate::error::Error;
 use crate::secrets::Secrets;
 
 /// Bound of one request where the spec has none.
@@ -70,12 +74,9 @@ impl Providers {
                     .clone()
                     .ok_or_else(|| NotReady::new("BaseURLMissing", "spec.baseURL is required for kind openai-chat."))?;
                 let key = match &spec.secret_ref {
-                    Some(reference) => Some(secret_key(client, namespace, reference, &base_url).await?),
+                    Some(reference) => Some(secret_key(client, secrets, namespace, reference, &base_url).await?),
                     None => None,
                 };
-                if let Some(key) = &key {
-                    secrets.learn(namespace, key);
-                }
                 let identity = Digest::of(format!("{base_url}\0{key:?}\0{:?}\0{:?}", spec.timeout_seconds, spec.max_retries));
                 self.kept(identity, || {
                     let seconds = spec.timeout_seconds.and_then(|n| u64::try_from(n).ok()).unwrap_or(DEFAULT_TIMEOUT_SECONDS);
@@ -90,6 +91,32 @@ impl Providers {
                 })
             }
         }
+    }
+
+    /// Reads the keys of every provider of this namespace, so that they are masked: a run that is taken up again after a restart may journal what
+    /// a tool printed before it asks any model. Once for each namespace.
+    ///
+    /// # Errors
+    /// [`Error::Unanswered`] when it cannot be known what must be masked. A key that is missing or may not be read needs no mask.
+    pub(crate) async fn learn_keys(&self, client: &Client, secrets: &Secrets, namespace: &str) -> Result<(), Error> {
+        if !secrets.are_unread(namespace) {
+            return Ok(());
+        }
+        let kind = ApiResource::erase::<ModelProvider>(&());
+        let providers: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+        for provider in providers.list(&ListParams::default()).await? {
+            // One that is no provider, as an older CRD let it in, is asked nothing.
+            let spec = provider.data.get("spec").cloned().unwrap_or_default();
+            let Ok(ModelProviderSpec { secret_ref: Some(reference), base_url: Some(base_url), .. }) = serde_json::from_value(spec) else {
+                continue;
+            };
+            match secret_key(client, secrets, namespace, &reference, &base_url).await {
+                Err(why) if why.unanswered => return Err(Error::Unanswered(why.message)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        secrets.were_read(namespace);
+        Ok(())
     }
 
     fn kept(&self, identity: Digest, make: impl FnOnce() -> Result<Provider, NotReady>) -> Result<Provider, NotReady> {
@@ -134,7 +161,14 @@ async fn config_map_text(client: &Client, namespace: &str, reference: &ConfigMap
     })
 }
 
-async fn secret_key(client: &Client, namespace: &str, reference: &SecretKeyRef, base_url: &str) -> Result<String, NotReady> {
+/// The key that may be sent to this URL. What is read is masked from here on, whether it may be sent or not.
+async fn secret_key(
+    client: &Client,
+    secrets: &Secrets,
+    namespace: &str,
+    reference: &SecretKeyRef,
+    base_url: &str,
+) -> Result<String, NotReady> {
     let SecretKeyRef { name, key } = reference;
     let secret = match Api::<KubeSecret>::namespaced(client.clone(), namespace).get_opt(name).await {
         Ok(Some(secret)) => secret,
@@ -146,17 +180,17 @@ async fn secret_key(client: &Client, namespace: &str, reference: &SecretKeyRef, 
         }
         Err(error) => return Err(NotReady::unanswered("SecretUnreadable", format!("Secret {name:?} could not be read: {error}."))),
     };
+    let value = secret.data.as_ref().and_then(|data| data.get(key));
+    if let Some(value) = value {
+        secrets.learn(namespace, String::from_utf8_lossy(&value.0).trim());
+    }
     let allowed = secret.metadata.annotations.as_ref().and_then(|all| all.get(label::ALLOWED_HOSTS)).cloned().unwrap_or_default();
     let host = authority(base_url);
     if !allows(&allowed, &host) {
         let message = format!("Secret {name:?} may not be sent to {host}: annotate it with {}: {host:?} if it may.", label::ALLOWED_HOSTS);
         return Err(NotReady::new("SecretNotForHost", message));
     }
-    let value = secret
-        .data
-        .as_ref()
-        .and_then(|data| data.get(key))
-        .ok_or_else(|| NotReady::new("SecretKeyNotFound", format!("Secret {name:?} has no key {key:?}; add it.")))?;
+    let value = value.ok_or_else(|| NotReady::new("SecretKeyNotFound", format!("Secret {name:?} has no key {key:?}; add it.")))?;
     let text = std::str::from_utf8(&value.0)
         .map_err(|_| NotReady::new("SecretInvalid", format!("Secret {name:?}, key {key:?} is not UTF-8 text.")))?;
     let text = text.trim();

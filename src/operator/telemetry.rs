@@ -19,6 +19,13 @@ pub use journal::{AnchorFailed, JournalAnchored, JournalFailed, JournalWorks};
 /// The log filter when none is given. rmcp and kube log requests whole at lower levels, arguments of tools included.
 pub const DEFAULT_LOG_FILTER: &str = "info,rmcp=warn,kube=warn,tower=warn,hyper=warn,sqlx=warn";
 
+/// What a panic says, as a line of the log: by itself it would go past the log, and what the log masks with it.
+pub fn panicked(info: &std::panic::PanicHookInfo<'_>) {
+    let words = info.payload_as_str().unwrap_or("without words");
+    let at = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(at, thread = std::thread::current().name(), "panicked: {words}");
+}
+
 /// Something that an operator of Reeve may want to see.
 pub trait Event {
     /// Writes its log line and counts it.

@@ -23,7 +23,7 @@ const PAGE: u32 = 500;
 
 /// What was saved.
 #[derive(Debug, Default)]
-pub(super) struct Saved {
+pub(crate) struct Saved {
     pub(super) heads: Vec<SavedHead>,
     roots: Vec<PostedRoot>,
 }
@@ -40,6 +40,16 @@ struct Anchor {
     signature: Option<Signature>,
 }
 
+/// A root as a line of the operator's log has it: without the proof that it extends the one before.
+#[derive(Deserialize)]
+struct LoggedRoot {
+    log: Digest,
+    size: u64,
+    root: Digest,
+    key_id: KeyId,
+    signature: Signature,
+}
+
 /// Head of an AgentRun's status.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,8 +61,8 @@ struct Shown {
 }
 
 impl Saved {
-    /// What is in this file: a JSON or YAML list of `{stream, seq, hash}` or of roots, roots one JSON object a line as a witness keeps them,
-    /// or what `kubectl get -o json` or `-o yaml` says of AgentRuns or of the ConfigMaps of a journal.
+    /// What is in this file: a JSON or YAML list of `{stream, seq, hash}` or of roots, roots one JSON object a line as a witness or the
+    /// operator's log keeps them, or what `kubectl get -o json` or `-o yaml` says of AgentRuns or of the ConfigMaps of a journal.
     pub(super) fn read(file: &Path) -> Result<Saved, Failure> {
         let text = std::fs::read_to_string(file).map_err(Failure::reading(file.display()))?;
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -94,6 +104,12 @@ impl Saved {
                 Some(Value::Array(items)) => items.into_iter().try_for_each(|item| self.add(item, file)),
                 Some(_) | None => Err("an object of another kind".to_owned()),
             },
+            (None, line) if line.get("root").is_some() && line.get("key_id").is_some() => {
+                let LoggedRoot { log, size, root, key_id, signature } = serde_json::from_value(line).map_err(why)?;
+                let time = String::new();
+                self.roots.push(PostedRoot { log, size, root, key_id, signature, before: size, proof: Vec::new(), time });
+                Ok(())
+            }
             (None, root) if root.get("root").is_some() => {
                 self.roots.push(serde_json::from_value(root).map_err(why)?);
                 Ok(())
@@ -107,20 +123,8 @@ impl Saved {
         }
     }
 
-    /// An AgentRun; one without rows has no head yet.
     fn add_run(&mut self, run: &Value) -> Result<(), String> {
-        let text = |path: &str| run.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let from = format!("status of AgentRun {}/{}", text("/metadata/namespace"), text("/metadata/name"));
-        let Some(head) = run.pointer("/status/journal") else { return Ok(()) };
-        let shown: Shown = serde_json::from_value(head.clone()).map_err(|error| format!("{from}: {error}"))?;
-        let Shown { seq, hash, key_id, signature } = shown;
-        let signature = key_id.zip(signature).map(|(key_id, signature)| SignatureOf { key_id, signature });
-        self.heads.push(SavedHead {
-            stream: Stream::run(text("/metadata/uid")),
-            head: Head { seq, hash },
-            signature,
-            from: Arc::from(from),
-        });
+        self.heads.extend(RunHead::of(run)?.map(|run| run.head));
         Ok(())
     }
 
@@ -134,32 +138,22 @@ impl Saved {
     /// What the cluster holds: the status of every AgentRun (of a namespace), and the ConfigMaps of every operator's journal.
     pub(super) async fn from_cluster(client: &Client, namespace: Option<&str>) -> Result<Saved, Failure> {
         let mut saved = Saved::default();
-        let runs = kube::discovery::ApiResource::erase::<reeve_api::AgentRun>(&());
-        let runs: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &runs),
-            None => Api::all_with(client.clone(), &runs),
-        };
-        let mut page = ListParams::default().limit(PAGE);
-        loop {
-            let list = runs.list(&page).await.map_err(refused("listing AgentRuns"))?;
-            for run in &list.items {
-                let run = serde_json::to_value(run).map_err(Failure::unusable)?;
-                saved.add_run(&run).map_err(Failure::no)?;
-            }
-            match list.metadata.continue_ {
-                Some(more) if !more.is_empty() => page = page.continue_token(&more),
-                Some(_) | None => break,
-            }
-        }
-        let maps: Api<ConfigMap> = Api::all(client.clone());
-        let list =
-            maps.list(&ListParams::default().labels(JOURNAL_ANCHORS)).await.map_err(refused("listing the ConfigMaps of journals"))?;
-        for map in list.items {
-            let name = map.metadata.name.unwrap_or_default();
-            saved.add_map(&name, &map.data.unwrap_or_default()).map_err(Failure::no)?;
-        }
+        let runs = agent_runs(client, namespace).await.map_err(refused("listing AgentRuns"))?;
+        runs.iter().try_for_each(|run| saved.add_run(run)).map_err(Failure::no)?;
+        let maps = root_maps(client).await.map_err(refused("listing the ConfigMaps of journals"))?;
+        saved.merge(Saved::of_maps(maps)?);
         if saved.heads.is_empty() && saved.roots.is_empty() {
             return Err(Failure::no("the cluster holds no head of any journal: no AgentRun has one, and no ConfigMap"));
+        }
+        Ok(saved)
+    }
+
+    /// What these ConfigMaps hold.
+    pub(crate) fn of_maps(maps: Vec<ConfigMap>) -> Result<Saved, Failure> {
+        let mut saved = Saved::default();
+        for map in maps {
+            let name = map.metadata.name.unwrap_or_default();
+            saved.add_map(&name, &map.data.unwrap_or_default()).map_err(Failure::no)?;
         }
         Ok(saved)
     }
@@ -170,12 +164,63 @@ impl Saved {
     }
 
     /// The roots, each proved to extend the one before in its log.
-    pub(super) fn roots(&mut self) -> Result<Vec<SavedRoot>, Failure> {
+    pub(crate) fn roots(&mut self) -> Result<Vec<SavedRoot>, Failure> {
         let mut roots = std::mem::take(&mut self.roots);
-        roots.sort_by_key(|root| (root.log, root.size));
-        roots.dedup();
+        // One that was kept in two places; of these, the one that comes with its proof.
+        roots.sort_by_key(|root| (root.log, root.size, root.root, root.before == root.size));
+        roots.dedup_by_key(|root| (root.log, root.size, root.root));
         check_proofs(&roots)?;
         Ok(roots.into_iter().map(saved_root).collect())
+    }
+}
+
+/// The head that an AgentRun's status shows.
+#[derive(Debug)]
+pub(crate) struct RunHead {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) head: SavedHead,
+}
+
+impl RunHead {
+    /// What this AgentRun shows; one without rows has no head yet.
+    pub(crate) fn of(run: &Value) -> Result<Option<RunHead>, String> {
+        let text = |path: &str| run.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+        let from = format!("status of AgentRun {namespace}/{name}");
+        let Some(head) = run.pointer("/status/journal") else { return Ok(None) };
+        let shown: Shown = serde_json::from_value(head.clone()).map_err(|error| format!("{from}: {error}"))?;
+        let Shown { seq, hash, key_id, signature } = shown;
+        let signature = key_id.zip(signature).map(|(key_id, signature)| SignatureOf { key_id, signature });
+        let stream = Stream::run(&text("/metadata/uid"));
+        Ok(Some(RunHead { namespace, name, head: SavedHead { stream, head: Head { seq, hash }, signature, from: Arc::from(from) } }))
+    }
+}
+
+/// The ConfigMaps of every operator's journal.
+pub(crate) async fn root_maps(client: &Client) -> Result<Vec<ConfigMap>, kube::Error> {
+    let maps: Api<ConfigMap> = Api::all(client.clone());
+    Ok(maps.list(&ListParams::default().labels(JOURNAL_ANCHORS)).await?.items)
+}
+
+/// Every AgentRun (of a namespace), as the server has it.
+pub(crate) async fn agent_runs(client: &Client, namespace: Option<&str>) -> Result<Vec<Value>, kube::Error> {
+    let kind = kube::discovery::ApiResource::erase::<reeve_api::AgentRun>(&());
+    let runs: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
+    };
+    let mut all = Vec::new();
+    let mut page = ListParams::default().limit(PAGE);
+    loop {
+        let list = runs.list(&page).await?;
+        for run in &list.items {
+            all.push(serde_json::to_value(run).map_err(kube::Error::SerdeError)?);
+        }
+        match list.metadata.continue_ {
+            Some(more) if !more.is_empty() => page = page.continue_token(&more),
+            Some(_) | None => return Ok(all),
+        }
     }
 }
 
@@ -230,6 +275,26 @@ mod tests {
         let list = Saved::parse(&format!(r#"{{"kind": "List", "items": [{run}]}}"#), "runs").unwrap();
         assert_eq!((&list.heads[0].stream, list.heads[0].head), (&yaml.heads[0].stream, yaml.heads[0].head));
         assert_eq!(&*list.heads[0].from, "status of AgentRun a/b");
+    }
+
+    #[test]
+    fn a_line_of_the_operators_log_is_a_root_and_the_same_root_from_two_places_is_one() {
+        use reeve_core::journal::SignedLog;
+        use reeve_core::journal::sign::Signer;
+        let signer = Signer::from_seed(&[1; 32]);
+        let mut signed = SignedLog::default();
+        let log = Digest::of(b"row");
+        signed.apply(log, &signed.begin(&signer, &[]).unwrap().unwrap()).unwrap();
+        let (anchored, proof) = signed.anchor(&signer, &[(Stream::run("a"), Head { seq: Seq(1), hash: log })]).unwrap();
+        let (key_id, tree) = (anchored.key_id, anchored.tree);
+        let logged = serde_json::json!({ "timestamp": "2026-11-26T01:01:09Z", "level": "INFO", "message": "journal anchored", "log": log,
+            "size": tree.size, "root": tree.root, "key_id": key_id, "signature": tree.signature, "target": "reeve_operator" });
+        let time = "2026-11-26T01:01:09Z".to_owned();
+        let posted = PostedRoot { log, size: tree.size, root: tree.root, key_id, signature: tree.signature, before: 0, proof, time };
+        let posted = serde_json::to_string(&posted).unwrap();
+        let roots = |text: &str| Saved::parse(text, "roots").unwrap().roots().unwrap();
+        assert_eq!(roots(&logged.to_string()), roots(&posted));
+        assert_eq!(roots(&format!("{logged}\n{posted}\n")), roots(&posted));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 mod anchor;
 mod archive;
 mod branches;
+mod check_proof;
 mod key;
 mod migrate;
+mod prove;
 mod replay;
 mod rows;
 mod show;
@@ -19,14 +21,18 @@ use tokio::io::{AsyncBufRead, BufReader};
 
 use crate::database::DatabaseArgument;
 use crate::exit::Failure;
+pub(crate) use anchor::{RunHead, Saved, agent_runs, root_maps};
 use archive::Archive;
 pub(crate) use branches::Branches;
+use check_proof::CheckProof;
 use key::PublicKeyOf;
 use migrate::Migrate;
+use prove::Prove;
 use replay::ReplayRuns;
 pub(crate) use replay::Replays;
 use show::Show;
 use verify::Verify;
+pub(crate) use verify::public_key;
 use what_if::JudgeAgain;
 pub(crate) use what_if::{Hypothesis, read as read_policy};
 
@@ -54,6 +60,12 @@ enum JournalVerb {
     /// Judges recorded tool calls again, under another PolicySet: what would change
     #[command(after_help = what_if::EXAMPLES)]
     WhatIf(JudgeAgain),
+    /// Writes a proof that a run is in the journal as it was signed, or that a later root extends an earlier one
+    #[command(after_help = prove::EXAMPLES)]
+    Prove(Prove),
+    /// Checks such a proof, with nothing but the public key and what was saved elsewhere
+    #[command(after_help = check_proof::EXAMPLES)]
+    CheckProof(CheckProof),
     /// Prints the public key that the journal is signed with, for who verifies it elsewhere
     #[command(after_help = key::EXAMPLES)]
     PublicKey(PublicKeyOf),
@@ -77,6 +89,8 @@ impl JournalCommand {
         match self.command {
             JournalVerb::Verify(verify) => Box::pin((*verify).run()).await,
             JournalVerb::PublicKey(key) => key.run(),
+            JournalVerb::Prove(prove) => prove.run().await,
+            JournalVerb::CheckProof(check) => check.run(),
             JournalVerb::Show(show) => show.run().await,
             JournalVerb::Replay(replay) => replay.run().await,
             JournalVerb::WhatIf(what_if) => what_if.run().await,

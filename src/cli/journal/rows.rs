@@ -222,7 +222,8 @@ pub(super) async fn whole(artifacts: Option<&Artifacts>, row: Row) -> Result<Row
     artifacts.with_body(row).await.map_err(|error| Failure::unusable(format!("{at}: {error}")))
 }
 
-async fn each_of(
+/// Each row of a stream, in order.
+pub(super) async fn each_of(
     journal: &Journal,
     stream: &Stream,
     artifacts: Option<&Artifacts>,

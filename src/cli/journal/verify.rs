@@ -262,7 +262,8 @@ fn unlinked(link: &ForkLink, why: &str) -> String {
     )
 }
 
-fn public_key(file: &Path) -> Result<PublicKey, Failure> {
+/// The public key in this file.
+pub(crate) fn public_key(file: &Path) -> Result<PublicKey, Failure> {
     let text = std::fs::read_to_string(file).map_err(Failure::reading(file.display()))?;
     PublicKey::from_pem(&text).map_err(|error| Failure::unusable(format!("{}: {error}", file.display())))
 }

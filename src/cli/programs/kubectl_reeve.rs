@@ -65,7 +65,7 @@ enum Command {
 
 /// Runs `kubectl-reeve` with the arguments of this process.
 pub fn main() -> ExitCode {
-    let KubectlReeve { connection, command } = KubectlReeve::parse();
+    let KubectlReeve { connection, command } = exit::arguments();
     exit::end(match command {
         Command::Approvals(approvals) => exit::block_on(approvals.run(&connection)),
         Command::Approve(ballot) => exit::block_on(ballot.run(&connection, VoteVerdict::Approve)),

@@ -48,7 +48,7 @@ enum Command {
 
 /// Runs `reeve` with the arguments of this process.
 pub fn main() -> ExitCode {
-    exit::end(match Reeve::parse().command {
+    exit::end(match exit::arguments::<Reeve>().command {
         Command::Tools(tools) => tools.run(),
         Command::Operator(operator) => operator.run(),
         Command::Journal(journal) => exit::block_on(journal.run()),

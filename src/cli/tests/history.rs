@@ -123,6 +123,33 @@ fn a_stricter_policy_lists_what_it_would_have_stopped() {
     assert_eq!((&answer["changed"], &answer["runs"][0]["changed"][0]["instead"]["verdict"]), (&Value::from(2), &Value::from("Deny")));
 }
 
+/// The set that the demo ends with, over a run of the demo's kind.
+#[test]
+fn the_demos_stricter_policy_stops_calls_that_went_ahead() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = artifacts(directory.path());
+    let stricter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/goals/parse/stricter.yaml");
+    let arguments = ["--all", "--policy", stricter.to_str().unwrap(), "--artifacts", store.to_str().unwrap()];
+    let (code, out, err) = said(&journal("what-if", &history("coder-budget-raised"), &arguments));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(!out.contains("not judged again") && out.contains(", 0 of them to Allow."), "{out}");
+    let (_, json, _) = said(&journal("what-if", &history("coder-budget-raised"), &[&arguments[..], &["-o", "json"]].concat()));
+    let answer: Value = serde_json::from_str(&json).unwrap();
+    let changed = answer["runs"][0]["changed"].as_array().unwrap();
+    let stopped = |instead: &Value, by: &str| {
+        let by = Value::from(vec![format!("reeve-demo/reviewable/{by}")]);
+        changed
+            .iter()
+            .filter(|one| {
+                one["recorded"]["verdict"] == "Allow" && one["instead"]["verdict"] == *instead && one["instead"]["determining"] == by
+            })
+            .count()
+    };
+    assert_eq!(stopped(&Value::from("Deny"), "no-program-in-an-argument"), 2, "{json}");
+    assert_eq!(changed.len(), 3, "{json}");
+    assert_eq!(changed.iter().filter(|one| one["instead"]["verdict"] == serde_json::json!({"Ask": {"human": 1}})).count(), 1, "{json}");
+}
+
 #[test]
 fn a_wider_policy_ends_with_1_and_one_that_cannot_be_in_force_with_2() {
     let directory = tempfile::tempdir().unwrap();

@@ -49,13 +49,15 @@ pub fn prove_consistency(leaves: &[Digest], old: u64) -> Option<Vec<Digest>> {
 
 /// Whether `proof` shows that `leaf` is leaf `index`, from 0, of the tree of `size` leaves with this root (RFC 9162, 2.1.3.2).
 pub fn is_included(leaf: Digest, index: u64, size: u64, root: Digest, proof: &[Digest]) -> bool {
-    if index >= size {
-        return false;
-    }
-    let (mut at, mut last, mut hash) = (index, size - 1, leaf);
+    root_above(leaf, index, size, proof) == Some(root)
+}
+
+/// The root that `proof` leads to from `leaf`, leaf `index` of `size`; None where it is longer or shorter than the way.
+pub fn root_above(leaf: Digest, index: u64, size: u64, proof: &[Digest]) -> Option<Digest> {
+    let (mut at, mut last, mut hash) = (index, size.checked_sub(1).filter(|last| index <= *last)?, leaf);
     for step in proof {
         if last == 0 {
-            return false;
+            return None;
         }
         if at & 1 == 1 || at == last {
             hash = node(step, &hash);
@@ -67,19 +69,40 @@ pub fn is_included(leaf: Digest, index: u64, size: u64, root: Digest, proof: &[D
         }
         (at, last) = (at >> 1, last >> 1);
     }
-    last == 0 && hash == root
+    (last == 0).then_some(hash)
+}
+
+/// Hashes in the inclusion proof of leaf `index` of `size`; None where there is no such leaf.
+pub fn path_length(index: u64, size: u64) -> Option<u64> {
+    let (mut tree, mut length) = ((index < size).then_some(0..size)?, 0);
+    while tree.end - tree.start > 1 {
+        let middle = tree.start + split(tree.end - tree.start);
+        tree = if index < middle { tree.start..middle } else { middle..tree.end };
+        length += 1;
+    }
+    Some(length)
 }
 
 /// Whether `proof` shows that the tree of `new` leaves begins with the tree of `old` leaves, each given by size and root (RFC 9162, 2.1.4.2).
 pub fn is_consistent(old: (u64, Digest), new: (u64, Digest), proof: &[Digest]) -> bool {
-    let ((old_size, old_root), (new_size, new_root)) = (old, new);
+    let ((old_size, old_root), (new_size, _)) = (old, new);
     if old_size == 0 || old_size >= new_size {
         return proof.is_empty() && if old_size == 0 { old_root == root(&[]) } else { old == new };
+    }
+    roots_above(old, new_size, proof) == Some((old_root, new.1))
+}
+
+/// The roots of the old and of the new tree that `proof` leads to, for `old` of at least one leaf and fewer than `new_size`; None where it is
+/// longer or shorter than the way.
+pub fn roots_above(old: (u64, Digest), new_size: u64, proof: &[Digest]) -> Option<(Digest, Digest)> {
+    let (old_size, old_root) = old;
+    if old_size == 0 || old_size >= new_size {
+        return None;
     }
     // The root of a full tree is its own first step, which the proof leaves out.
     let given = if old_size.is_power_of_two() { Some(old_root) } else { None };
     let mut steps = given.iter().chain(proof);
-    let Some(first) = steps.next() else { return false };
+    let first = steps.next()?;
     let (mut at, mut last) = (old_size - 1, new_size - 1);
     while at & 1 == 1 {
         (at, last) = (at >> 1, last >> 1);
@@ -87,7 +110,7 @@ pub fn is_consistent(old: (u64, Digest), new: (u64, Digest), proof: &[Digest]) -
     let (mut before, mut after) = (*first, *first);
     for step in steps {
         if last == 0 {
-            return false;
+            return None;
         }
         if at & 1 == 1 || at == last {
             (before, after) = (node(step, &before), node(step, &after));
@@ -99,7 +122,7 @@ pub fn is_consistent(old: (u64, Digest), new: (u64, Digest), proof: &[Digest]) -
         }
         (at, last) = (at >> 1, last >> 1);
     }
-    last == 0 && before == old_root && after == new_root
+    (last == 0).then_some((before, after))
 }
 
 /// A tree that can grow, in memory that grows with the logarithm of its leaves: the roots of the full trees that it is made of.

@@ -9,6 +9,7 @@ mod event;
 mod gates;
 mod kept;
 pub mod merkle;
+pub mod proof;
 pub mod sign;
 mod verify;
 

@@ -1,6 +1,8 @@
 //! What is masked, and what is not.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use super::*;
+use crate::Digest;
 
 #[test]
 fn no_value_and_no_token_shape_survives() {
@@ -113,7 +115,10 @@ fn a_password_in_a_url_goes_and_its_host_stays() {
         ("https://example.com:8443/a@b", "https://example.com:8443/a@b"),
         ("https://example.com/?at=10:30@noon", "https://example.com/?at=10:30@noon"),
         ("ssh://git@host/repo", "ssh://git@host/repo"),
+        ("https://0123456789abcdef@git.example/r.git", "https://[redacted]@git.example/r.git"),
+        ("https://u:p:q@h/x", "https://[redacted]@h/x"),
         ("mail alice@example.com", "mail alice@example.com"),
+        (r#"{"at":"https://a.example","mail":"b@c.example"}"#, r#"{"at":"https://a.example","mail":"b@c.example"}"#),
     ];
     for (text, expected) in table {
         let clean = Redactor::default().text(text);
@@ -139,5 +144,70 @@ fn ordinary_text_stays() {
         "git@github.com:reeve/reeve.git",
     ] {
         assert_eq!(Redactor::default().text(text), text);
+    }
+}
+
+#[test]
+fn a_value_is_masked_in_each_form_that_programs_write_it_in() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    let value = "p\"a/ss+wörd ~?>>>";
+    let redactor = Redactor::new([value.to_owned()]);
+    let percent = "p%22a%2Fss%2Bw%C3%B6rd%20~%3F%3E%3E%3E";
+    let mut written = vec![
+        serde_json::to_string(value).unwrap(),
+        format!("{value:?}"),
+        percent.to_owned(),
+        percent.to_lowercase(),
+        percent.replace("%20", "+").replace('~', "%7E"),
+        value.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        value.bytes().map(|byte| format!("{byte:02X}")).collect(),
+    ];
+    for before in ["", "u", "us", "user:", "user::"] {
+        for after in ["", "\n", "@host"] {
+            let all = format!("{before}{value}{after}");
+            written.extend([STANDARD.encode(&all), URL_SAFE.encode(&all)]);
+        }
+    }
+    for text in written {
+        let clean = redactor.text(&format!("before {text} after"));
+        assert!(clean.contains(MASK) && clean.starts_with("before ") && clean.ends_with(" after"), "{text}: {clean}");
+        // What stood before and after it in what was encoded is left, and less than a byte of it at each end.
+        assert!(clean.len() <= format!("before {MASK} after").len() + 24, "{text}: {clean}");
+        assert_eq!(redactor.text(&clean), clean);
+    }
+}
+
+#[test]
+fn a_value_that_stands_in_the_mask_is_not_masked_in_it() {
+    let redactor = Redactor::new(["redacted".to_owned(), "[redacted]".to_owned()]);
+    assert_eq!(redactor.text("redacted [redacted]"), "redacted [redacted]");
+}
+
+/// Every place of an event that people, models or tools write in; none may keep a value.
+#[test]
+fn no_event_keeps_a_value_wherever_a_model_a_tool_or_a_person_wrote_it() {
+    use serde_json::json;
+    let canary = "canary-value-51c7";
+    let redactor = Redactor::new([canary.to_owned()]);
+    let digest = Digest::of(b"x");
+    let table = [
+        json!({"kind": "model.response", "body": {"result": "failure", "failure": "rejected", "message": canary, "attempts": 1}}),
+        json!({"kind": "thought.summary", "body": {"text": canary}}),
+        json!({"kind": "tool.requested", "body": {"key": "k", "callId": "c", "name": "fs.write", "arguments": {"path": canary, canary: [canary]},
+            "canonical": {"tool": "fs.write", "arguments": {"path": canary, "content": canary}, "argv": [canary],
+                "paths": [{"path": format!("dir/{canary}"), "write": true, "exists": false}],
+                "program": {"path": format!("/work/{canary}"), "digest": digest}}}}),
+        json!({"kind": "tool.result", "body": {"key": "k", "callId": "c", "observation": {"how": "unknown"}, "content": canary}}),
+        json!({"kind": "policy.decision", "body": {"key": "k", "verdict": "Deny", "determining": [], "reason": canary, "sets": [], "shadow": []}}),
+        json!({"kind": "approval.vote", "body": {"key": "k", "uid": "u", "user": "alice", "verdict": "Deny", "reason": canary, "refused": canary}}),
+        json!({"kind": "approval.settled", "body": {"key": "k", "name": "n", "phase": "Denied", "message": canary}}),
+        json!({"kind": "run.suspended", "body": {"cause": "Spec", "message": canary}}),
+        json!({"kind": "kill", "body": {"namespace": "n", "name": "n", "uid": "u", "engaged": true, "reason": canary}}),
+    ];
+    for written in table {
+        let event: Event = serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{error}: {written}"));
+        let clean = serde_json::to_string(&redactor.event(event)).unwrap();
+        assert!(!clean.contains(canary) && clean.contains(MASK), "{clean}");
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn facts(state: &RunState, human: u32) -> Option<(Facts<'_>, bool)> {
 
 /// What the model wrote was masked before it was resolved, so it was judged as it stands; what the sandbox added was not.
 fn masked(canonical: &wire::Canonical, asked: &Arguments) -> bool {
-    let in_call = canonical.argv.iter().any(|word| word.contains(MASK)) || canonical.arguments.to_string().contains(MASK);
+    let opened = canonical.paths.iter().map(|touched| &touched.path).chain(canonical.program.iter().map(|program| &program.path));
+    let in_call = canonical.argv.iter().chain(opened).any(|word| word.contains(MASK)) || canonical.arguments.to_string().contains(MASK);
     let in_asked = match asked {
         Arguments::Json(value) => value.to_string().contains(MASK),
         Arguments::Invalid(text) => text.contains(MASK),

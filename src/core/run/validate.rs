@@ -47,6 +47,6 @@ fn holds_mask(value: &Value) -> bool {
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
         Value::String(text) => text.contains(MASK),
         Value::Array(items) => items.iter().any(holds_mask),
-        Value::Object(fields) => fields.values().any(holds_mask),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains(MASK) || holds_mask(value)),
     }
 }

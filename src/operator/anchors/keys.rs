@@ -34,6 +34,8 @@ impl Keys {
             }
             let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             let text = std::fs::read_to_string(&path).map_err(|error| cannot(&format!("{name}.pem cannot be read"), &error))?;
+            // Of the lines between BEGIN and END each alone is as good as the key.
+            crate::secrets::learn_own(text.lines().filter(|line| !line.starts_with("-----")));
             found.push((name.clone(), Signer::from_pem(&text).map_err(|error| cannot(&format!("{name}.pem"), &error))?));
         }
         found.sort_by(|(left, _), (right, _)| left.cmp(right));

@@ -31,6 +31,16 @@ impl FromStr for WitnessUrl {
     }
 }
 
+impl WitnessUrl {
+    /// What of it may prove who we are, and must not be shown anywhere: user and password, and what follows the host.
+    pub(crate) fn secrets(&self) -> Vec<&str> {
+        let behind = self.0.as_str().split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at + 1..)));
+        let query =
+            self.0.query().into_iter().flat_map(|query| query.split('&').filter_map(|one| one.split_once('=')).map(|(_, value)| value));
+        [self.0.username()].into_iter().chain(self.0.password()).chain(behind).chain(query).filter(|part| !part.is_empty()).collect()
+    }
+}
+
 impl fmt::Display for WitnessUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())
@@ -92,6 +102,7 @@ mod tests {
     fn the_url_of_a_witness_is_shown_without_what_may_be_secret() {
         let url: WitnessUrl = "https://user:hunter2@witness.example/hooks/hunter2?token=hunter2".parse().unwrap();
         assert_eq!((url.to_string(), format!("{url:?}")), ("https://witness.example".to_owned(), "https://witness.example".to_owned()));
+        assert_eq!(url.secrets(), ["user", "hunter2", "hooks/hunter2?token=hunter2", "hunter2"]);
         for bad in ["", "witness.example", "ftp://witness.example", "file:///etc/passwd"] {
             assert!(bad.parse::<WitnessUrl>().is_err(), "{bad}");
         }

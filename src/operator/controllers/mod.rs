@@ -139,10 +139,14 @@ where
     K: Kind,
     S: Serialize + PartialEq + Sync,
 {
-    if shown == Some(wanted) {
+    let value = |status: &S| serde_json::to_value(status).map_err(|error| Error::bug(error.to_string()));
+    // What a server said of something that went wrong stands in a message, whatever it quotes.
+    let wanted = context.secrets.redacted_messages(object.meta().namespace.as_deref().unwrap_or_default(), value(wanted)?);
+    let shown = shown.map(value).transpose()?;
+    if shown.as_ref() == Some(&wanted) {
         return Ok(());
     }
-    write_status(&context.client, object, shown, wanted).await?;
+    write_status(&context.client, object, shown.as_ref(), &wanted).await?;
     StatusWritten { kind: &K::kind(&()) }.emit();
     Ok(())
 }

@@ -111,7 +111,9 @@ impl Driver {
     ) -> Result<Driver, Error> {
         let run = Arc::clone(&object.borrow());
         let uid = run.uid().ok_or_else(|| Error::bug("an AgentRun without a UID"))?;
-        let log = RunLog::open(Arc::clone(context), &run.namespace().unwrap_or_default(), &uid).await?;
+        let namespace = run.namespace().unwrap_or_default();
+        context.providers.learn_keys(&context.client, &context.secrets, &namespace).await?;
+        let log = RunLog::open(Arc::clone(context), &namespace, &uid).await?;
         let shown = run.status.as_ref().and_then(|status| status.journal.as_ref()).map_or(0, |head| head.seq);
         let kept = log.head().map_or(0, |head| i64::try_from(head.seq.0).unwrap_or(i64::MAX));
         if shown > kept {

@@ -149,6 +149,7 @@ async fn write_all(
     mut shown: Option<AgentRunStatus>,
     mut wanted: watch::Receiver<Option<AgentRunStatus>>,
 ) {
+    let namespace = run.namespace().unwrap_or_default();
     let mut not_before = Instant::now();
     loop {
         let latest = wanted.borrow_and_update().clone();
@@ -157,7 +158,11 @@ async fn write_all(
             // What came in while waiting is newer.
             let latest = wanted.borrow_and_update().clone().unwrap_or(latest);
             not_before = Instant::now() + INTERVAL;
-            if write(&context.client, &run, &latest, &name).await == Written::Gone {
+            let mut clean = latest.clone();
+            for condition in &mut clean.conditions {
+                condition.message = context.secrets.redacted_text(&namespace, &condition.message);
+            }
+            if write(&context.client, &run, &clean, &name).await == Written::Gone {
                 return;
             }
             shown = Some(latest);

@@ -25,3 +25,32 @@ fn an_event_shows_in_the_metrics_and_names_no_run() {
     }
     assert!(!text.contains("secret-run"));
 }
+
+#[derive(Clone, Default)]
+struct Written(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_words_of_a_panic_are_a_line_of_the_log_and_masked_in_it() {
+    let canary = "canary-of-a-panic-6604";
+    crate::secrets::Secrets::default().learn("panics", canary);
+    let (written, before) = (Written::default(), std::panic::take_hook());
+    let to = written.clone();
+    let log = tracing_subscriber::fmt().with_writer(move || crate::MaskedLog(to.clone())).finish();
+    std::panic::set_hook(Box::new(panicked));
+    let ended = tracing::subscriber::with_default(log, || std::panic::catch_unwind(|| panic!("the key {canary} is wrong")));
+    std::panic::set_hook(before);
+    assert!(ended.is_err());
+    let said = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    assert!(said.contains("panicked: the key [redacted] is wrong") && !said.contains(canary), "{said}");
+}

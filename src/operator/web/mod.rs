@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{LoopbackAddress, telemetry};
+use crate::{LoopbackAddress, masked, telemetry};
 
 /// Whether this process does its work, and if not, why. Clones share it.
 ///
@@ -126,7 +126,7 @@ fn read_api(journal: Journal, artifacts: Artifacts) -> Router {
 async fn readyz(State(readiness): State<Readiness>) -> Response {
     match readiness.why_not() {
         None => "ok\n".into_response(),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, masked(&format!("not ready: {why}\n"))).into_response(),
     }
 }
 

@@ -24,6 +24,7 @@ const MAX_ROWS: u32 = 500;
 const MAX_ANSWERS: usize = 2;
 /// What of an artifact goes to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
+const NDJSON: &str = "application/x-ndjson";
 /// Which run was found, since a name can be used again.
 const RUN_UID: HeaderName = HeaderName::from_static("reeve-run-uid");
 
@@ -38,6 +39,7 @@ pub(super) fn routes(journal: Journal, artifacts: Artifacts) -> Router {
     Router::new()
         .route("/namespaces/{namespace}/runs/{name}/journal", get(rows))
         .route("/journal/health", get(health))
+        .route("/journal/operator", get(own_rows))
         .route("/artifacts/{digest}", get(artifact))
         .with_state(Kept { journal, artifacts, places: Arc::new(Semaphore::new(MAX_ANSWERS)) })
 }
@@ -73,16 +75,34 @@ async fn rows(
         return Err(Refused(StatusCode::NOT_FOUND, format!("the journal has no run {namespace}/{name}{which}")));
     };
     let rows = kept.journal.read(&run.stream, Seq(wanted.from), MAX_ROWS).await?;
-    let lines = lines(&rows).map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let lines = lines(&rows)?;
     drop(rows);
-    let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (RUN_UID, run.stream.as_str())];
+    let headers = [(header::CONTENT_TYPE, NDJSON), (RUN_UID, run.stream.as_str())];
     Ok((headers, in_pieces(lines, place)).into_response())
 }
 
-fn lines(rows: &[Row]) -> serde_json::Result<Vec<u8>> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    /// First seq.
+    #[serde(default = "first")]
+    from: u64,
+}
+
+/// Rows of the operator's own stream, as [`rows`]: the keys and signed heads, by which the journal is held to what is kept of it elsewhere.
+async fn own_rows(State(kept): State<Kept>, Query(wanted): Query<Start>) -> Result<Response, Refused> {
+    let place = kept.place()?;
+    let rows = kept.journal.read(&Stream::operator(), Seq(wanted.from), MAX_ROWS).await?;
+    let lines = lines(&rows)?;
+    drop(rows);
+    Ok(([(header::CONTENT_TYPE, NDJSON)], in_pieces(lines, place)).into_response())
+}
+
+fn lines(rows: &[Row]) -> Result<Vec<u8>, Refused> {
     let mut text = Vec::new();
     for row in rows {
-        serde_json::to_writer(&mut text, row)?;
+        let written = serde_json::to_writer(&mut text, row);
+        written.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         text.push(b'\n');
     }
     Ok(text)

@@ -112,6 +112,17 @@ async fn a_journal_is_read_page_by_page_to_its_end() {
 }
 
 #[tokio::test]
+async fn the_operators_own_stream_is_read_as_a_run_is() {
+    let stand = Stand::new().await;
+    stand.run("operator", 600).await;
+    stand.run("uid-1", 2).await;
+    let (first, rest) = (stand.rows("/api/v1/journal/operator").await, stand.rows("/api/v1/journal/operator?from=501").await);
+    assert_eq!((first.len(), rest.len()), (500, 100));
+    assert!(first.iter().chain(&rest).all(|row| row.stream == Stream::operator()));
+    assert_eq!(stand.get("/api/v1/journal/operator?uid=uid-1").await.0, 400, "there is one operator");
+}
+
+#[tokio::test]
 async fn a_name_used_again_means_the_newest_run_unless_a_uid_is_given() {
     let stand = Stand::new().await;
     stand.run("uid-old", 3).await;

@@ -48,6 +48,15 @@ const PARAMETERS: [&str; 12] = [
 ];
 
 impl DatabaseUrl {
+    /// What of it must not be shown anywhere: its password, as it stands in the URL.
+    pub fn password(&self) -> Option<&str> {
+        let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
+        let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let user = authority.split('/').next().unwrap_or_default().rsplit_once('@').map_or("", |(user, _)| user);
+        let named = query.split('&').find_map(|parameter| parameter.strip_prefix("password="));
+        named.or_else(|| user.split_once(':').map(|(_, password)| password)).filter(|password| !password.is_empty())
+    }
+
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.options
     }
@@ -123,6 +132,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn the_password_of_a_url_is_known_to_who_hides_it() {
+        for (text, expected) in [
+            ("postgres://reeve:hunter2%40@db.example:5432/journal?sslmode=require", Some("hunter2%40")),
+            ("postgres://db.example/journal?user=reeve&password=hunter2", Some("hunter2")),
+            ("postgres://reeve:@db.example/journal", None),
+            ("postgres://reeve@db.example/a:b@c", None),
+        ] {
+            let Place::Postgres(url) = text.parse().unwrap() else { panic!("{text}") };
+            assert_eq!(url.password(), expected, "{text}");
+        }
+    }
 
     const CANARY: &str = "hunter2";
 

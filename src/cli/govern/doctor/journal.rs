@@ -21,7 +21,7 @@ struct Health {
 }
 
 /// Asks it.
-pub(super) async fn look(mut api: ReadApi) -> Check {
+pub(super) async fn look(api: &mut ReadApi) -> Check {
     let (level, message) = match api.get("journal/health").await {
         Ok(text) => said(&text),
         Err(error) if error.is_forbidden() => (Level::Warn, format!("could not be looked at: {error}")),

@@ -3,6 +3,7 @@
 //! It only looks: what it writes are dry runs.
 
 mod admission;
+mod attested;
 mod forged;
 mod installed;
 mod journal;
@@ -11,10 +12,13 @@ mod rbac;
 mod report;
 mod rights;
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::cluster::{Connection, said};
 use crate::exit::Failure;
+use crate::journal::public_key;
 use crate::output::{self, OutputFormat};
 use crate::read_api::{ReadApi, Reeve};
 use installed::Installed;
@@ -25,6 +29,7 @@ use report::{Level, Report};
 #[command(after_help = "\
 Examples:
   kubectl reeve doctor
+  kubectl reeve doctor --public-key reeve.pub
   kubectl reeve doctor -o json | jq '.checks[] | select(.level != \"OK\")'
 
 OK is as it should be; WARN wants a person to look, or could not be looked at; FAIL is a promise that does not hold. \
@@ -33,6 +38,9 @@ Exit code 1 if anything is FAIL.
 Who may do what is read from RBAC. Who is in a group it does not know, nor what other authorizers let through: system:masters may do \
 everything, and the kubelet of the operator's node may make tokens of its ServiceAccount.")]
 pub(crate) struct Doctor {
+    /// A public key (PEM) that you trust; repeatable. The journal must be signed by one of them, or by keys that follow from it
+    #[arg(long = "public-key", value_name = "FILE")]
+    public_keys: Vec<PathBuf>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputFormat,
@@ -43,6 +51,7 @@ pub(crate) struct Doctor {
 impl Doctor {
     /// Looks at everything, and prints it.
     pub(crate) async fn run(self, connection: &Connection) -> Result<(), Failure> {
+        let keys = self.public_keys.iter().map(|file| public_key(file)).collect::<Result<Vec<_>, _>>()?;
         let (client, namespace) = connection.connect().await?;
         // A cluster that does not answer would otherwise be said at every check.
         let server = client.apiserver_version().await;
@@ -53,7 +62,9 @@ impl Doctor {
         report.checks.extend(admission::look(&client, &installed).await);
         report.checks.push(forged::look(&client, &installed, &namespace).await);
         report.checks.push(deployment);
-        report.checks.push(journal::look(ReadApi::new(client.clone(), &self.reeve)).await);
+        let mut api = ReadApi::new(client.clone(), &self.reeve);
+        report.checks.push(journal::look(&mut api).await);
+        report.checks.extend(attested::look(&mut api, &client, &namespace, &keys).await);
         report.checks.extend(kinds::look(&client).await);
         report.fold();
         self.print(&report)

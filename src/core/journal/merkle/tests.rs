@@ -111,6 +111,7 @@ fn proofs_are_those_of_certificate_transparency() {
 #[test]
 fn what_is_not_there_has_no_proof() {
     assert_eq!(prove_inclusion(&reference(), 8), None);
+    assert_eq!((path_length(8, 8), path_length(0, 0)), (None, None));
     assert_eq!(prove_consistency(&reference(), 9), None);
     assert_eq!(prove_consistency(&reference(), 0), Some(vec![]));
 }
@@ -124,6 +125,7 @@ fn every_leaf_and_every_former_root_of_trees_to_33_is_proved() {
         for index in 0..size {
             let proof = prove_inclusion(&leaves, index).unwrap();
             assert!(is_included(leaves[index as usize], index, size, whole, &proof), "leaf {index} of {size}");
+            assert_eq!(path_length(index, size), Some(proof.len() as u64), "leaf {index} of {size}");
         }
         for old in 0..=size {
             let before = (old, naive(&leaves[..old as usize]));

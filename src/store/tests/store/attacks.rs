@@ -1,5 +1,5 @@
 //! Who can do what to a journal without being found, and by what it is found: each attack is made on a copy of a real journal, as a database
-//! and as an export.
+//! of each kind, by the role that owns it, and as an export.
 
 use std::sync::Arc;
 
@@ -10,18 +10,14 @@ use reeve_core::journal::{
     Actor, Epoch, Event, Expected, Head, Row, RowDraft, SavedHead, SavedRoot, SignatureOf, SignedLog, Stream, Verified, Verifier,
 };
 use reeve_store::{Journal, VerifyError, verify_export_against};
-use sqlx::Connection as _;
 
 use crate::given;
-
-/// What the owner of the file does first.
-const MINE: &str = "PRAGMA ignore_check_constraints = ON; DROP TRIGGER journal_no_update; DROP TRIGGER journal_no_delete;
-    DROP TRIGGER journal_gseq_is_next; DROP TRIGGER journal_seq_is_next; DROP TRIGGER journal_prev_is_last_hash;
-    DROP TRIGGER journal_epoch_never_falls; DELETE FROM journal";
+use crate::home::{Home, on_stored_databases};
 
 /// A journal that was signed as an operator does, and what an outsider has of it.
 struct Scene {
-    directory: tempfile::TempDir,
+    /// Where it lies; taken away with the scene.
+    _home: Home,
     journal: Journal,
     log: SignedLog,
     signers: [Signer; 2],
@@ -58,11 +54,10 @@ impl Scene {
     /// Thirteen rows:
     /// 1 the key, 2 3 run a, 4 run b, 5 anchors a 2 and b 1, 6 run a, 7 run b, 8 another key, 9 anchors a 3, 10 11 run c, 12 anchors b 2 and
     /// c 2, 13 run a.
-    async fn played(seeds: [u8; 2], third: &str) -> Scene {
-        let directory = given::directory();
-        let journal = Journal::open(&given::path_in(&directory)).await.unwrap();
+    async fn played(home: Home, seeds: [u8; 2], third: &str) -> Scene {
+        let journal = home.open().await;
         let signers = seeds.map(|seed| Signer::from_seed(&[seed; 32]));
-        let mut scene = Scene { directory, journal, log: SignedLog::default(), signers, rows: Vec::new(), roots: Vec::new() };
+        let mut scene = Scene { _home: home, journal, log: SignedLog::default(), signers, rows: Vec::new(), roots: Vec::new() };
         let (a, b, c) = (Stream::run("a"), Stream::run("b"), Stream::run("c"));
         let introduced = scene.log.begin(&scene.signers[0], &[]).unwrap().unwrap();
         scene.own(&introduced).await;
@@ -84,8 +79,8 @@ impl Scene {
         scene
     }
 
-    async fn honest() -> Scene {
-        Scene::played([1, 2], "three").await
+    async fn honest(home: &Home) -> Scene {
+        Scene::played(home.another().await, [1, 2], "three").await
     }
 
     fn key(&self, number: usize) -> PublicKey {
@@ -133,39 +128,41 @@ fn expected(scene: &Scene, has: Has) -> Expected {
     Expected { heads, roots, keys, run: None }
 }
 
-/// Checks these rows as an export and as a database; both say the same.
-async fn verify(rows: &[Row], expected: Expected) -> Result<Verified, VerifyError> {
+/// A database whose owner has taken away all that guards its tables.
+async fn unguarded(home: Home) -> Home {
+    home.open().await.close().await;
+    home.unguard().await;
+    home
+}
+
+fn values(row: &Row, gseq: u64) -> String {
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let Row { gseq: _, stream, seq, time, epoch, kind, actor, body, prev, hash } = row;
+    let (stream, time, kind, actor, body) = (text(stream.as_str()), text(time), text(kind), text(actor), text(body));
+    format!("({gseq}, {stream}, {}, {time}, {}, {kind}, {actor}, {body}, '{prev}', '{hash}')", seq.0, epoch.0)
+}
+
+/// Checks these rows as an export and as what stands in this database; both say the same.
+async fn verify(unguarded: &Home, rows: &[Row], expected: Expected) -> Result<Verified, VerifyError> {
+    let [_, stored] = both(unguarded, rows, expected).await;
+    stored
+}
+
+async fn both(unguarded: &Home, rows: &[Row], expected: Expected) -> [Result<Verified, VerifyError>; 2] {
     let lines: Vec<u8> = rows.iter().flat_map(|row| [serde_json::to_vec(row).unwrap(), b"\n".to_vec()].concat()).collect();
     let exported = verify_export_against(&lines[..], Verifier::expecting(expected.clone())).await;
-    let copy = Scene::honest().await;
-    copy.journal.clone().close().await;
-    let path = given::path_in(&copy.directory);
-    given::sql(&path, MINE).await.unwrap();
-    let mut connection = given::raw(&path).await;
-    for (row, gseq) in rows.iter().zip(1i64..) {
-        // A table has its rows in order of their number: a swap is a swap of contents.
-        sqlx::query("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
-            .bind(if rows.is_sorted_by_key(|row| row.gseq) { i64::try_from(row.gseq).unwrap() } else { gseq })
-            .bind(row.stream.as_str())
-            .bind(i64::try_from(row.seq.0).unwrap())
-            .bind(&row.time)
-            .bind(i64::try_from(row.epoch.0).unwrap())
-            .bind(&row.kind)
-            .bind(&row.actor)
-            .bind(&row.body)
-            .bind(row.prev.to_string())
-            .bind(row.hash.to_string())
-            .execute(&mut connection)
-            .await
-            .unwrap();
-    }
-    connection.close().await.unwrap();
-    let stored = Journal::open_read_only(&path).await.unwrap().verify_against(Verifier::expecting(expected)).await;
+    // A table has its rows in order of their number: a swap is a swap of contents.
+    let in_order = rows.is_sorted_by_key(|row| row.gseq);
+    let values: Vec<String> = rows.iter().zip(1..).map(|(row, place)| values(row, if in_order { row.gseq } else { place })).collect();
+    unguarded.sql_unchecked(&format!("DELETE FROM journal; INSERT INTO journal VALUES {}", values.join(", "))).await;
+    let journal = unguarded.open_read_only().await;
+    let stored = journal.verify_against(Verifier::expecting(expected)).await;
+    journal.close().await;
     assert_eq!(exported.is_ok(), stored.is_ok(), "{exported:?} in the export, {stored:?} in the database");
-    if rows.is_sorted_by_key(|row| row.gseq) {
+    if in_order {
         assert_eq!(exported, stored, "the database hides nothing");
     }
-    exported
+    [exported, stored]
 }
 
 /// Numbers, links and hashes made right again from the first row on.
@@ -306,11 +303,11 @@ fn attacks() -> Vec<(&'static str, Attack, Has, &'static str)> {
     ]
 }
 
-#[tokio::test]
-async fn the_honest_journal_verifies_with_each_thing_an_outsider_may_have() {
-    let scene = Scene::honest().await;
+async fn the_honest_journal_verifies_with_each_thing_an_outsider_may_have(home: Home) {
+    let home = unguarded(home).await;
+    let scene = Scene::honest(&home).await;
     for has in [Has::Nothing, Has::FirstKey, Has::SecondKey, Has::KeyAndStatus, Has::KeyAndRoots] {
-        let verified = verify(&scene.rows, expected(&scene, has)).await.unwrap_or_else(|error| panic!("{has:?}: {error}"));
+        let verified = verify(&home, &scene.rows, expected(&scene, has)).await.unwrap_or_else(|error| panic!("{has:?}: {error}"));
         let signed = verified.signed.unwrap();
         assert_eq!((verified.rows, signed.heads, signed.upto, signed.keys.len()), (13, 5, 11, 2), "{has:?}");
         assert_eq!(&signed.key_id, scene.signers[1].id(), "signatures before and after the rotation are good");
@@ -318,71 +315,72 @@ async fn the_honest_journal_verifies_with_each_thing_an_outsider_may_have() {
     }
 }
 
-#[tokio::test]
-async fn each_attack_by_the_holder_of_the_database_is_found_and_its_place_named() {
-    let scene = Scene::honest().await;
+async fn each_attack_by_the_holder_of_the_database_is_found_and_its_place_named(home: Home) {
+    let home = unguarded(home).await;
+    let scene = Scene::honest(&home).await;
     for (what, attack, has, place) in attacks() {
         let mut rows = scene.rows.clone();
         attack(&mut rows);
-        let found = verify(&rows, expected(&scene, has)).await;
-        let said = found.map(|verified| verified.rows).map_err(|error| error.to_string());
-        assert!(said.as_ref().is_err_and(|said| said.contains(place)), "{what}, with {has:?}: {said:?}, not {place:?}");
+        for found in both(&home, &rows, expected(&scene, has)).await {
+            let said = found.map(|verified| verified.rows).map_err(|error| error.to_string());
+            assert!(said.as_ref().is_err_and(|said| said.contains(place)), "{what}, with {has:?}: {said:?}, not {place:?}");
+        }
     }
 }
 
-#[tokio::test]
-async fn a_cut_tail_is_whole_in_itself_and_says_how_far_it_is_signed() {
-    let scene = Scene::honest().await;
-    let verified = verify(&scene.rows[..9], expected(&scene, Has::SecondKey)).await.unwrap();
+async fn a_cut_tail_is_whole_in_itself_and_says_how_far_it_is_signed(home: Home) {
+    let home = unguarded(home).await;
+    let scene = Scene::honest(&home).await;
+    let verified = verify(&home, &scene.rows[..9], expected(&scene, Has::SecondKey)).await.unwrap();
     assert_eq!((verified.rows, verified.signed.unwrap().upto), (9, 6));
 }
 
-#[tokio::test]
-async fn a_forged_status_is_told_from_a_changed_journal() {
-    let scene = Scene::honest().await;
+async fn a_forged_status_is_told_from_a_changed_journal(home: Home) {
+    let home = unguarded(home).await;
+    let scene = Scene::honest(&home).await;
     let mut wanted = expected(&scene, Has::KeyAndStatus);
     wanted.heads[1].head = Head { hash: Digest::of(b"forged"), ..wanted.heads[1].head };
-    let found = verify(&scene.rows, wanted).await.unwrap_err().to_string();
+    let found = verify(&home, &scene.rows, wanted).await.unwrap_err().to_string();
     assert!(found.starts_with("status of AgentRun default/b: the signature of stream b at 2 is not by key "), "{found}");
     // The head is right, the signature is another's.
     let mut wanted = expected(&scene, Has::KeyAndStatus);
     let evil = Signer::from_seed(&[9; 32]);
     let signature = evil.head(&wanted.heads[1].stream, &wanted.heads[1].head).unwrap();
     wanted.heads[1].signature = Some(SignatureOf { key_id: evil.id().clone(), signature });
-    let found = verify(&scene.rows, wanted).await.unwrap_err().to_string();
+    let found = verify(&home, &scene.rows, wanted).await.unwrap_err().to_string();
     assert!(found.contains("which is no key of this journal"), "{found}");
 }
 
-#[tokio::test]
-async fn a_journal_made_by_somebody_else_is_not_signed_by_the_key_that_is_trusted() {
-    let (scene, forged) = (Scene::honest().await, Scene::played([8, 9], "other").await);
-    assert!(verify(&forged.rows, expected(&scene, Has::Nothing)).await.is_ok(), "it is whole in itself");
+async fn a_journal_made_by_somebody_else_is_not_signed_by_the_key_that_is_trusted(home: Home) {
+    let home = unguarded(home).await;
+    let (scene, forged) = (Scene::honest(&home).await, Scene::played(home.another().await, [8, 9], "other").await);
+    assert!(verify(&home, &forged.rows, expected(&scene, Has::Nothing)).await.is_ok(), "it is whole in itself");
     for has in [Has::FirstKey, Has::SecondKey, Has::KeyAndStatus, Has::KeyAndRoots] {
-        assert!(verify(&forged.rows, expected(&scene, has)).await.is_err(), "{has:?}");
+        assert!(verify(&home, &forged.rows, expected(&scene, has)).await.is_err(), "{has:?}");
     }
-    let found = verify(&forged.rows, expected(&scene, Has::FirstKey)).await.unwrap_err().to_string();
+    let found = verify(&home, &forged.rows, expected(&scene, Has::FirstKey)).await.unwrap_err().to_string();
     assert!(found.contains("is not signed by the key that was given"), "{found}");
     let roots_alone = Expected { keys: vec![], ..expected(&scene, Has::KeyAndRoots) };
-    let found = verify(&forged.rows, roots_alone).await.unwrap_err().to_string();
+    let found = verify(&home, &forged.rows, roots_alone).await.unwrap_err().to_string();
     assert!(found.contains("it was exchanged as a whole"), "{found}");
 }
 
 /// The holder of the operator's keys can sign whatever they like: only what was saved where they cannot write shows it.
-#[tokio::test]
-async fn a_chain_signed_anew_by_the_holder_of_the_keys_is_found_by_what_was_saved_before_only() {
-    let (scene, resigned) = (Scene::honest().await, Scene::played([1, 2], "other").await);
+async fn a_chain_signed_anew_by_the_holder_of_the_keys_is_found_by_what_was_saved_before_only(home: Home) {
+    let home = unguarded(home).await;
+    let (scene, resigned) = (Scene::honest(&home).await, Scene::played(home.another().await, [1, 2], "other").await);
     let fresh = expected(&resigned, Has::KeyAndStatus);
-    assert!(verify(&resigned.rows, fresh).await.is_ok(), "keys, and statuses written anew, are good");
+    assert!(verify(&home, &resigned.rows, fresh).await.is_ok(), "keys, and statuses written anew, are good");
     let saved_head = SavedHead { from: Arc::from("saved.json"), ..scene.statuses().remove(0) };
-    let found = verify(&resigned.rows, Expected { heads: vec![saved_head], ..Expected::default() }).await.unwrap_err().to_string();
+    let found = verify(&home, &resigned.rows, Expected { heads: vec![saved_head], ..Expected::default() }).await.unwrap_err().to_string();
     assert!(found.starts_with("stream a is anchored at 4 ") && found.contains("in row 13"), "{found}");
-    let found = verify(&resigned.rows, expected(&scene, Has::KeyAndRoots)).await.unwrap_err().to_string();
+    let found = verify(&home, &resigned.rows, expected(&scene, Has::KeyAndRoots)).await.unwrap_err().to_string();
     assert!(found.starts_with("roots.json has the root ") && found.contains("of 2 signed heads"), "{found}");
 }
 
 #[tokio::test]
 async fn only_the_key_that_signs_can_vouch_for_the_next() {
-    let scene = Scene::honest().await;
+    let scene = Scene::honest(&Home::sqlite().await).await;
     let (lost, next) = (Signer::from_seed(&[7; 32]), Signer::from_seed(&[3; 32]));
     let refused = scene.log.begin(&next, &[lost, next.clone()]).unwrap_err();
     assert!(refused.contains("only it can vouch for key"), "{refused}");
@@ -390,3 +388,12 @@ async fn only_the_key_that_signs_can_vouch_for_the_next() {
     let held = [scene.signers[1].clone(), next.clone()];
     assert!(matches!(scene.log.begin(&next, &held), Ok(Some(Event::KeyRotated(_)))));
 }
+
+on_stored_databases!(
+    the_honest_journal_verifies_with_each_thing_an_outsider_may_have,
+    each_attack_by_the_holder_of_the_database_is_found_and_its_place_named,
+    a_cut_tail_is_whole_in_itself_and_says_how_far_it_is_signed,
+    a_forged_status_is_told_from_a_changed_journal,
+    a_journal_made_by_somebody_else_is_not_signed_by_the_key_that_is_trusted,
+    a_chain_signed_anew_by_the_holder_of_the_keys_is_found_by_what_was_saved_before_only,
+);
