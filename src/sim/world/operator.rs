@@ -61,7 +61,7 @@ impl Life {
                 journal: world.journal.open(),
                 artifacts: world.artifacts.clone(),
                 epoch: Epoch(epoch),
-                keys: None,
+                keys: world.keys.clone(),
                 readiness: Readiness::new("starts"),
             };
             tokio::spawn(async move {

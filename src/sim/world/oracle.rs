@@ -1,5 +1,6 @@
 //! What must hold in every world, whatever goes wrong in it.
 
+pub(crate) mod anchors;
 mod claims;
 
 use std::collections::{BTreeMap, BTreeSet};

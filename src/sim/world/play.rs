@@ -6,13 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Request;
 use reeve_core::journal::Row;
+use reeve_core::journal::sign::Signer;
+use reeve_operator::Keys;
 use serde_json::{Value, json};
 
 use super::faults::{ApiFault, Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
 use super::fork;
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
-use super::oracle::{rows_of, writes_too_late};
+use super::oracle::{anchors, rows_of, writes_too_late};
 use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
@@ -95,7 +97,9 @@ pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Resul
     }
     let Setting { crashes, lag, events, journal, requests, .. } = setting.clone();
     let plan = Plan { crashes, lag, events, journal, requests };
-    let shared = Shared::new(setting.seed, api, plan);
+    // Which key it is says nothing: the same one in every world.
+    let keys = scenario.signed.then(|| Keys::only(Signer::from_seed(&[7; 32])));
+    let shared = Shared::new(setting.seed, api, plan, keys);
     shared.lock().sabotage = setting.sabotage;
     shared.watch_journal();
     let life = Life::begin(&shared, 0, 1).map_err(|error| error.to_string())?;
@@ -284,6 +288,7 @@ impl Play {
 
     fn end(self, counts: Counts, mut wrong: Vec<String>) -> Result<Outcome, String> {
         let rows = self.rows();
+        wrong.extend(anchors::unanchored(&self.shared)?);
         let Play { shared, life, lives, .. } = self;
         drop(life);
         if lives > 1 {

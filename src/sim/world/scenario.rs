@@ -3,6 +3,7 @@
 //! One step a line; what is indented under a line belongs to it. `#` begins a comment.
 //!
 //! ```text
+//! signed                                # the journal is, as a real operator's; first, if at all
 //! model                                 # answers by lane: a run's task, or its role in lower case
 //!   coder:
 //!   - toolCalls: [{name: finish, arguments: {summary: Done.}}]
@@ -37,6 +38,8 @@ use super::faults::{ApiFault, Crash, Phase, Point, WatchFault};
 pub struct Scenario {
     /// Its name.
     pub name: String,
+    /// Whether the operator has a key, so that heads are signed and roots are posted.
+    pub(crate) signed: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -121,11 +124,15 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] with the line, and what was expected there.
     pub fn parse(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
-        let mut steps = Vec::new();
+        let (mut signed, mut steps) = (false, Vec::new());
         let mut lines = text.lines().enumerate().peekable();
         while let Some((at, line)) = lines.next() {
             let head = line.split(" #").next().unwrap_or_default().trim_end();
             if head.is_empty() || head.starts_with('#') {
+                continue;
+            }
+            if head == "signed" && steps.is_empty() {
+                signed = true;
                 continue;
             }
             let mut block = String::new();
@@ -136,7 +143,7 @@ impl Scenario {
             let verb = verb(head, &block).map_err(|why| ScenarioError { name: name.to_owned(), line: at + 1, why })?;
             steps.push(Step { line: at + 1, verb });
         }
-        Ok(Scenario { name: name.to_owned(), steps })
+        Ok(Scenario { name: name.to_owned(), signed, steps })
     }
 }
 

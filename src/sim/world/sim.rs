@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use reeve_operator::Keys;
 use reeve_store::{Artifacts, MemoryDatabase};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -96,10 +97,12 @@ pub(crate) struct Shared {
     pub(crate) ended: Notify,
     pub(crate) journal: MemoryDatabase,
     pub(crate) artifacts: Artifacts,
+    /// What the operator signs with, in a world whose journal is signed.
+    pub(crate) keys: Option<Keys>,
 }
 
 impl Shared {
-    pub(crate) fn new(seed: u64, api: ApiServer, plan: Plan) -> Arc<Shared> {
+    pub(crate) fn new(seed: u64, api: ApiServer, plan: Plan, keys: Option<Keys>) -> Arc<Shared> {
         let sim = Sim {
             seed,
             api,
@@ -123,6 +126,7 @@ impl Shared {
             ended: Notify::new(),
             journal: MemoryDatabase::new(),
             artifacts: Artifacts::in_memory(),
+            keys,
         })
     }
 
