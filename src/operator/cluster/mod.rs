@@ -5,7 +5,7 @@ mod backoff;
 mod client;
 mod lease;
 
-pub(crate) use apply::is_said;
+pub(crate) use apply::{classify_watch, is_said};
 pub use apply::{Created, WriteError, classify, create_owned, write_status};
 pub use backoff::Backoff;
 pub use client::connect;

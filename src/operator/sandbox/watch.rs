@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{PodView, Problem};
+use crate::cluster::classify_watch;
+use crate::telemetry::{Event as _, WatchFailed};
 
 /// A Job without a Pod for so long is looked into, and again after as long.
 const NO_POD: Duration = Duration::from_secs(15);
@@ -62,7 +64,7 @@ pub fn watch_pods(client: Client, namespace: Option<&str>) -> (Pods, BoxFuture<'
                 Ok(_) => {
                     ring.send_replace(());
                 }
-                Err(error) => tracing::warn!(%error, "the watch on sandbox Pods broke; it is opened again"),
+                Err(error) => WatchFailed { kind: "Pod", class: classify_watch(&error), error: &error.to_string() }.emit(),
             }
         }
     };

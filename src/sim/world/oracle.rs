@@ -1,6 +1,7 @@
 //! What must hold in every world, whatever goes wrong in it.
 
 mod claims;
+mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,7 @@ pub(crate) struct Oracle {
     /// Rows that are durable.
     rows: u64,
     claims: claims::Claims,
+    votes: votes::Votes,
     wrong: Vec<String>,
 }
 
@@ -51,6 +53,21 @@ impl Oracle {
             None if FINAL.contains(&phase) => drop(self.ended.insert(uid.to_owned(), phase.to_owned())),
             Some(_) | None => {}
         }
+    }
+
+    /// Somebody has voted, and this is the approval since.
+    pub(crate) fn voted(&mut self, user: &str, approval: &Value, at_ms: u64) {
+        self.votes.cast(user, approval, at_ms);
+    }
+
+    /// Something that the operator sent or waited for was lost or refused.
+    pub(crate) fn troubled(&mut self) {
+        self.votes.trouble();
+    }
+
+    /// An operator starts anew.
+    pub(crate) fn restarted(&mut self, at_ms: u64) {
+        self.votes.restarted(at_ms);
     }
 
     /// A sandbox begins this call.
@@ -83,6 +100,7 @@ impl Sim {
                 wrong.extend(overdrawn(&events));
                 wrong.extend(after_the_end(rows));
                 wrong.extend(claims::audit(self, rows, &events));
+                wrong.extend(self.oracle.votes.unheard(&events));
             }
             Err(why) => wrong.push(why),
         }

@@ -32,9 +32,15 @@ fn a_fault_of_the_api_server_loses_nothing_and_repeats_nothing() {
     let cases = sample(cases);
     let wrong = side_by_side(&cases, |(at, scenario, number, fault)| {
         let mut faulty = play_one(scenario, &Setting { requests: vec![(*number, *fault)], ..setting() });
+        if faulty.end != whole[*at].end || !faulty.wrong.is_empty() {
+            let asked = faulty.struck.first().map(|struck| &struck.asked);
+            let diff: Vec<String> = faulty.end.iter().filter(|(key, shown)| whole[*at].end.get(*key) != Some(*shown)).map(|(key, shown)| format!("{key}={shown} NOT {:?}", whole[*at].end.get(key))).collect();
+            let gone: Vec<&String> = whole[*at].end.keys().filter(|key| !faulty.end.contains_key(*key)).collect();
+            println!("STAT {fault} {} {} {}|{}|{diff:?} {gone:?}|{:?}", asked.map_or("-", |a| a.verb), asked.map_or("-", |a| a.kind.as_str()), number, scenario.name, faulty.wrong);
+        }
         // Whoever could not read something shows it, and shows later that it can: the text says what is written where nothing goes wrong.
         // That everything comes to rest is held at the end of each world all the same.
-        faulty.wrong.retain(|why| !(why.starts_with(&format!("{}:", scenario.name)) && why.contains("expected 0 writes")));
+        let _ = &faulty; faulty.wrong.retain(|why| !(why.starts_with(&format!("{}:", scenario.name)) && why.contains("expected 0 writes")));
         let mut same = faulty.end == whole[*at].end;
         if may_end_otherwise(*fault) && !same {
             // What the text waited for did not come. What must hold in any world holds all the same.

@@ -37,6 +37,7 @@ const fn shown_in(sabotage: Sabotage) -> (&'static str, Crash) {
         Sabotage::SwallowedConflict => ("job_name_taken", early),
         Sabotage::NoUidCheck => ("made_anew", lost(Point::Effect, 1)),
         Sabotage::DeafToEdits => ("asks_a_person", early),
+        Sabotage::DeafToVotes => ("approved", early),
         Sabotage::DeafToDenials => ("denied", early),
         Sabotage::RequesterVotes => ("requester_votes", early),
         Sabotage::ApprovalByName => ("approval_name_taken", early),
