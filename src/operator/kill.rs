@@ -12,7 +12,6 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use reeve_api::KillSwitch;
@@ -21,7 +20,7 @@ use reeve_core::journal::KillSeen;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::{classify, classify_watch};
+use crate::cluster::{classify, classify_watch, patient};
 use crate::scope::Scope;
 use crate::telemetry::{Event as _, WatchFailed};
 
@@ -281,7 +280,7 @@ pub(crate) fn keep(kill: Arc<Kill>, client: &Client, scope: &Scope) -> BoxFuture
 
 async fn watch_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, scope: Scope) {
     let mut listing = Vec::new();
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = std::pin::pin!(patient(watcher(api, watcher::Config::default())));
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listing.clear(),

@@ -13,7 +13,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 
 use super::Kind;
-use crate::cluster::classify_watch;
+use crate::cluster::{classify_watch, patient};
 use crate::context::Context;
 use crate::scope::Scope;
 use crate::telemetry::{Event as _, WatchFailed};
@@ -34,7 +34,7 @@ pub(super) fn forget_deleted<K: Kind>(context: Arc<Context>, scope: &Scope, kept
         let stop = context.stop.clone();
         let mut listing = Listing::default();
         let events = watcher(api, watcher::Config::default());
-        let deletions = kube::runtime::WatchStreamExt::default_backoff(events).for_each(|event| {
+        let deletions = patient(events).for_each(|event| {
             match event {
                 Ok(event) => {
                     for uid in listing.gone(event, || (kept.uids)(&context, &scope)) {

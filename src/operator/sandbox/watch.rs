@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{PodView, Problem};
-use crate::cluster::classify_watch;
+use crate::cluster::{classify_watch, patient};
 use crate::telemetry::{Event as _, WatchFailed};
 
 /// A Job without a Pod for so long is looked into, and again after as long.
@@ -50,7 +50,7 @@ pub fn watch_pods(client: Client, namespace: Option<&str>) -> (Pods, BoxFuture<'
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let events = watcher(api, watcher::Config::default().labels(label::SANDBOX)).default_backoff().modify(|pod| {
+    let events = patient(watcher(api, watcher::Config::default().labels(label::SANDBOX))).modify(|pod| {
         pod.managed_fields_mut().clear();
         pod.annotations_mut().clear();
         pod.spec = None;

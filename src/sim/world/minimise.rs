@@ -52,7 +52,12 @@ pub fn minimised(scenario: &Scenario, setting: &Setting, mut play: impl FnMut(&S
         (!stands || search.stands(&fewer)) && search.fails(&fewer).is_some()
     });
     let wrong = search.fails(&least)?;
-    Some(Minimised { text: least.text(&scenario.name, &wrong), steps: least.faults.len() + least.steps.len(), wrong, replays: search.replays })
+    Some(Minimised {
+        text: least.text(&scenario.name, &wrong),
+        steps: least.faults.len() + least.steps.len(),
+        wrong,
+        replays: search.replays,
+    })
 }
 
 /// The lines of a scenario.
@@ -116,7 +121,8 @@ impl<P: FnMut(&Scenario, &Setting) -> Outcome> Search<'_, P> {
 
 /// What two complaints have in common that are about the same thing: all but their numbers, and the line that made them.
 fn likeness(why: &str) -> String {
-    let of_line = |(_, rest): (&str, &str)| rest.split_once(": ").filter(|(line, _)| line.parse::<u64>().is_ok()).map(|(_, why)| why.to_owned());
+    let of_line =
+        |(_, rest): (&str, &str)| rest.split_once(": ").filter(|(line, _)| line.parse::<u64>().is_ok()).map(|(_, why)| why.to_owned());
     let why = why.split_once(':').and_then(of_line).unwrap_or_else(|| why.to_owned());
     let mut like = String::with_capacity(why.len());
     for letter in why.chars() {

@@ -23,12 +23,14 @@ use tower::Service;
 
 use super::chance::between;
 use super::faults::{ApiFault, CLIENT_WAITS_MS, LAG_ENDS_MS, Phase, Point, WatchFault};
-use super::requests::{self, Struck};
+use super::requests::{self, Struck, Write};
 use super::sabotage::{Bent, Sabotage, answered, bend, told};
 use super::sim::{End, Shared, Sim};
 use super::{admission, objects};
 use crate::api::{Answer, Caller, Watch, whole};
 
+/// Begins the message of each refusal that a fault makes.
+pub(crate) const MADE_UP: &str = "a simulated fault";
 /// The longest that a message takes.
 const LONGEST_MS: u64 = 6;
 
@@ -112,7 +114,11 @@ impl Sim {
         *self.requests.asked.entry((asked.verb, asked.kind.clone())).or_default() += 1;
         let at_ms = self.now_ms();
         let lasting = self.plan.refused(&asked, at_ms).map(ApiFault::Refused);
-        let fault = self.plan.request(self.counts.requests).or(lasting)?;
+        let fault = self.plan.request(self.counts.requests).or(lasting);
+        if objects::writes(request) {
+            self.requests.writes.push(Write { at_ms, place: asked.place.clone(), struck: fault.is_some() });
+        }
+        let fault = fault?;
         self.tale.tell(format!("server    {} {}: {fault}", request.method(), asked.place));
         self.oracle.troubled();
         self.requests.struck.push(Struck { at_ms, asked, fault });
@@ -341,7 +347,7 @@ fn refused(code: u16) -> Answered {
     };
     let mut status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": code,
-        "message": format!("a simulated fault: {reason}"),
+        "message": format!("{MADE_UP}: {reason}"),
     });
     if code == 429 {
         status["details"] = json!({ "retryAfterSeconds": 1 });

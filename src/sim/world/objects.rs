@@ -48,6 +48,14 @@ pub(crate) fn word_of(object: &Value) -> Option<&'static str> {
     KINDS.iter().find(|(_, known, _, found)| *known == group && *found == plural).map(|(word, ..)| *word)
 }
 
+/// Plural, namespace and name of an object of ours, as an outcome names it.
+pub(crate) fn key_of(object: &Value) -> String {
+    let word = word_of(object).unwrap_or_default();
+    let plural = KINDS.iter().find(|(known, ..)| *known == word).map_or("", |(.., plural)| plural);
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    format!("{plural}/{}/{}", text("namespace"), text("name"))
+}
+
 /// Whether a request changes something if it is granted.
 pub(crate) fn writes(request: &Request<Bytes>) -> bool {
     request.method() != Method::GET && !request.uri().query().unwrap_or_default().contains("dryRun")

@@ -10,7 +10,8 @@ use reeve_core::journal::{Actor, Epoch, Event, Row, RowDraft, Stream, Verdict};
 use reeve_store::{Artifacts, Journal};
 use serde_json::Value;
 
-use super::objects::{reason, word_of};
+use super::network::MADE_UP;
+use super::objects::{key_of, reason, word_of};
 use super::sim::{BEGAN, Shared, Sim};
 
 /// Bytes of a status at most.
@@ -29,6 +30,8 @@ pub(crate) struct Oracle {
     rows: u64,
     claims: claims::Claims,
     votes: votes::Votes,
+    /// Objects whose status has named a refusal that was made up here.
+    pub(crate) named: BTreeSet<String>,
     wrong: Vec<String>,
 }
 
@@ -39,6 +42,9 @@ impl Oracle {
         self.claims.take(object);
         let (name, uid) = (object["metadata"]["name"].as_str().unwrap_or_default(), object["metadata"]["uid"].as_str().unwrap_or_default());
         let status = object["status"].to_string();
+        if status.contains(MADE_UP) {
+            self.named.insert(key_of(object));
+        }
         if status.len() > MAX_STATUS_BYTES
             && matches!(word, "run" | "goal" | "approval" | "budget" | "policy" | "kill" | "profile" | "provider")
         {

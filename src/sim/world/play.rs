@@ -1,6 +1,6 @@
 //! Plays a scenario: one world from its first object to a state in which nothing happens any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +8,12 @@ use http::Request;
 use reeve_core::journal::Row;
 use serde_json::{Value, json};
 
-use super::faults::{ApiFault, Asked, Counts, Crash, Fault, JournalFault, LAG_ENDS_MS, Lag, Plan, Refusal, WatchFault};
+use super::faults::{ApiFault, Asked, Counts, Crash, Fault, JournalFault, LAG_ENDS_MS, Lag, Plan, Refusal, Standing, WatchFault};
 use super::fork;
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
 use super::oracle::{rows_of, writes_too_late};
-use super::requests::Struck;
+use super::requests::{PUT_OFF_MS, Requests, Struck};
 use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
@@ -89,6 +89,8 @@ pub struct Outcome {
     pub struck: Vec<Struck>,
     /// The most requests about one thing that something happened to within a minute.
     pub busiest: Option<(u64, Asked)>,
+    /// Objects whose status has named such a refusal, by the same keys as [`Outcome::end`].
+    pub named: BTreeSet<String>,
     /// What is there at the end, each object in brief.
     pub end: BTreeMap<String, String>,
     /// What must not be, with the line of the text if one says so.
@@ -252,7 +254,7 @@ impl Play {
     /// Waits until it holds, or so long.
     fn wait(&mut self, ms: u64, holds: impl Fn(&Sim) -> bool) -> Result<(), String> {
         let now = self.life.meanwhile(|sim| sim.now_ms());
-        self.written = self.shared.lock().counts.writes;
+        self.written = self.shared.lock().requests.writes.len() as u64;
         let until = now.saturating_add(ms);
         while self.life.live(until, |shared| holds(&shared.lock())) == Woke::Dead {
             self.restart()?;
@@ -289,23 +291,31 @@ impl Play {
     }
 
     fn expect(&self, expected: &Expected) -> Result<(), String> {
-        let (counts, begun) = {
+        let (unaccounted, begun) = {
             let sim = self.shared.lock();
-            (sim.counts, sim.sandboxes.begun().values().map(|times| u64::from(*times)).sum::<u64>())
+            let begun = sim.sandboxes.begun().values().map(|times| u64::from(*times)).sum::<u64>();
+            (sim.requests.unaccounted(self.written), begun)
         };
         let (what, wanted, found) = match expected {
             Expected::Object(wanted) => return self.check(wanted),
-            Expected::Writes(wanted) => ("writes", *wanted, counts.writes - self.written),
+            Expected::Writes(wanted) => ("writes", *wanted, unaccounted),
             Expected::Effects(wanted) => ("effects", *wanted, begun),
         };
         if wanted == found { Ok(()) } else { Err(format!("expected {wanted} {what}, found {found}")) }
     }
 
-    /// Lets everything come to rest, and holds that it stays so.
+    /// Lets everything come to rest, once what is refused for a while is granted again, and holds that it stays so.
     fn settle(&mut self, quiet_ms: u64, wrong: &mut Vec<String>) -> Result<(), String> {
         self.wait(90_000, |_| false)?;
+        let (now, granted) = {
+            let sim = self.shared.lock();
+            (sim.now_ms(), sim.plan.refusals.iter().filter_map(Standing::granted_ms).max())
+        };
+        if let Some(granted) = granted.map(|at| at + PUT_OFF_MS).filter(|at| *at > now) {
+            self.wait(granted - now, |_| false)?;
+        }
         self.wait(quiet_ms, |_| false)?;
-        let written = self.shared.lock().counts.writes - self.written;
+        let written = self.shared.lock().requests.unaccounted(self.written);
         if written > 0 {
             wrong.push(format!("{written} writes in {} s in which nothing happened", quiet_ms / 1000));
         }
@@ -330,8 +340,8 @@ impl Play {
         let ours = sim.api.objects().filter(|(key, _)| key.starts_with("reeve.dev/"));
         let end = ours.map(|(key, object)| (key.trim_start_matches("reeve.dev/").to_owned(), shown(object))).collect();
         let busiest = sim.requests.busiest();
-        let super::requests::Requests { asked, struck } = std::mem::take(&mut sim.requests);
-        Ok(Outcome { tale: sim.tale.lines().to_vec(), counts, asked, struck, busiest, end, wrong })
+        let (Requests { asked, struck, .. }, named) = (std::mem::take(&mut sim.requests), std::mem::take(&mut sim.oracle.named));
+        Ok(Outcome { tale: sim.tale.lines().to_vec(), counts, asked, struck, busiest, named, end, wrong })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the operator asked its API server for, and what became of that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -26,9 +26,51 @@ pub(crate) struct Requests {
     pub(crate) asked: BTreeMap<(&'static str, String), u64>,
     /// In order.
     pub(crate) struck: Vec<Struck>,
+    /// Writes, each with its time and place, and whether something happened to it.
+    pub(crate) writes: Vec<Write>,
+}
+
+/// A request that changes something.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) at_ms: u64,
+    pub(crate) place: String,
+    pub(crate) struck: bool,
+}
+
+/// How long a fault may put a write off: the longest pause between two tries, and its own way.
+pub(crate) const PUT_OFF_MS: u64 = 65_000;
+
+impl Struck {
+    /// Whether a write there may come of this: a status that says so, of the object itself, of one of the kind that was listed, or of one that
+    /// needs what was to be read.
+    fn may_show_in(&self, place: &str) -> bool {
+        let Some(object) = place.strip_suffix("/status") else { return false };
+        let kind = object.split('/').next().unwrap_or_default();
+        match self.asked.verb {
+            "list" | "watch" => kind == self.asked.kind,
+            "get" => matches!(kind, "run" | "goal" | "provider"),
+            _ => self.asked.place.trim_end_matches("/status") == object,
+        }
+    }
 }
 
 impl Requests {
+    /// Writes since this one that no fault accounts for. A write that was refused is none. After a fault the status of what it was about is
+    /// written twice at most, or that of whoever could not read something: to say so, and to say that it is over.
+    pub(crate) fn unaccounted(&self, since: u64) -> u64 {
+        let after = usize::try_from(since).unwrap_or(usize::MAX).min(self.writes.len());
+        let mut counts: BTreeMap<&str, (u64, BTreeSet<usize>)> = BTreeMap::new();
+        for write in self.writes[after..].iter().filter(|write| !write.struck) {
+            let (times, by) = counts.entry(&write.place).or_default();
+            *times += 1;
+            let near = |struck: &Struck| struck.at_ms <= write.at_ms && write.at_ms <= struck.at_ms + PUT_OFF_MS;
+            let accounts = self.struck.iter().enumerate().filter(|(_, struck)| near(struck) && struck.may_show_in(&write.place));
+            by.extend(accounts.map(|(at, _)| at));
+        }
+        counts.into_values().map(|(times, by)| times.saturating_sub(2 * by.len() as u64)).sum()
+    }
+
     /// The most requests of one kind about one thing that were refused within a minute.
     pub(crate) fn busiest(&self) -> Option<(u64, Asked)> {
         let mut minutes: BTreeMap<(u64, &Asked), u64> = BTreeMap::new();
@@ -56,8 +98,11 @@ pub(crate) fn asked(request: &Request<Bytes>) -> Asked {
         Method::PATCH => "patch",
         _ => "delete",
     };
-    let word = place.split('/').next().unwrap_or_default();
-    let kind = if last == "status" { format!("{word}/status") } else { word.to_owned() };
+    let word = place.split('/').next().unwrap_or_default().to_owned();
+    let made: serde_json::Value =
+        if verb == "create" { serde_json::from_slice(request.body()).unwrap_or_default() } else { serde_json::Value::Null };
+    let place = made["metadata"]["name"].as_str().map_or(place, |name| format!("{word}/{name}"));
+    let kind = if last == "status" { format!("{word}/status") } else { word };
     Asked { verb, kind, place }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reeve_sim::world::{Outcome, Refusal, Scenario, Setting};
 
 use crate::common::{hold, play_one, sample, scenarios, side_by_side};
+use crate::pardon::{differs, pardoned};
 
 /// As in the crash matrix.
 const QUIET_MS: u64 = 70_000;
@@ -80,10 +81,22 @@ fn at_any_rate(outcome: &Outcome, log: &str) -> Vec<String> {
     if let Some((times, asked)) = outcome.busiest.as_ref().filter(|(times, _)| *times > MOST_A_MINUTE) {
         wrong.push(format!("{} {} was asked for {times} times within a minute", asked.verb, asked.place));
     }
-    if !outcome.struck.is_empty() && !log.contains("a simulated fault") && !outcome.tale.iter().any(|line| line.contains("operator  ends")) {
+    // A condition, a log line (each comes with its metric), or the end of a process that cannot start.
+    let ends = || outcome.tale.iter().any(|line| line.starts_with("operator  ends"));
+    if !outcome.struck.is_empty() && outcome.named.is_empty() && !log.contains("a simulated fault") && !ends() {
         wrong.push("what was refused is told nowhere".to_owned());
     }
     wrong
+}
+
+/// Whether this complaint is the text's own.
+fn is_text(scenario: &Scenario, why: &str) -> bool {
+    why.starts_with(&format!("{}:", scenario.name))
+}
+
+/// Whether people see late what they wait for, or are heard late: they come to what is over by then, and the text may stop there.
+fn is_late(refusal: &Refusal) -> bool {
+    refusal.kind.ends_with("/status") || matches!(refusal.verb.as_str(), "list" | "watch")
 }
 
 #[test]
@@ -94,12 +107,14 @@ fn what_is_refused_for_minutes_is_told_and_ends_well() {
     let wrong = side_by_side(&cases, |Case { scenario, whole, refusal }| {
         let (faulty, log) = heard(scenario, &setting(vec![refusal.clone()]));
         let mut wrong = at_any_rate(&faulty, &log);
-        wrong.extend(faulty.wrong.iter().cloned());
-        let diff: Vec<String> = faulty.end.iter().filter(|(key, shown)| whole.end.get(*key) != Some(*shown)).map(|(key, shown)| format!("{key}={shown} NOT {:?}", whole.end.get(key))).collect();
-        let gone: Vec<&String> = whole.end.keys().filter(|key| !faulty.end.contains_key(*key)).collect();
-        if !wrong.is_empty() || !diff.is_empty() || !gone.is_empty() {
-            println!("STAT2 {refusal}|{}|{:?}|{diff:?} {gone:?}|{wrong:?}", scenario.name, faulty.busiest);
+        let mut found = pardoned(&scenario.name, &faulty);
+        let stopped = found.iter().any(|why| is_text(scenario, why));
+        if stopped && is_late(refusal) {
+            found.retain(|why| !is_text(scenario, why));
+        } else {
+            found.extend(differs(&faulty, whole));
         }
+        wrong.extend(found);
         (!wrong.is_empty()).then(|| format!("{}, {refusal}: {wrong:#?}\n{}", scenario.name, faulty.tale.join("\n")))
     });
     hold("lasting faults", cases.len(), &wrong.into_iter().flatten().collect::<Vec<_>>());
@@ -113,10 +128,9 @@ fn what_is_refused_for_good_is_told_and_repeats_nothing() {
     let wrong = side_by_side(&cases, |Case { scenario, refusal, .. }| {
         let (faulty, log) = heard(scenario, &setting(vec![refusal.clone()]));
         let mut wrong = at_any_rate(&faulty, &log);
-        wrong.extend(faulty.wrong.iter().cloned());
-        if !wrong.is_empty() {
-            println!("STAT3 {refusal}|{}|{:?}|{wrong:?}", scenario.name, faulty.busiest);
-        }
+        // What is never heard of, or cannot be written, shows nothing and is not in force. Nobody gets what the text waits for.
+        let never = |why: &String| why.ends_with("has no reason") || why.ends_with("has limits that are not in force");
+        wrong.extend(faulty.wrong.iter().filter(|why| !is_text(scenario, why) && !never(why)).cloned());
         (!wrong.is_empty()).then(|| format!("{}, {refusal}: {wrong:#?}\n{}", scenario.name, faulty.tale.join("\n")))
     });
     hold("faults for good", cases.len(), &wrong.into_iter().flatten().collect::<Vec<_>>());

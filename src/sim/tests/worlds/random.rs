@@ -46,7 +46,7 @@ fn journal_fault(random: &mut fastrand::Rng) -> JournalFault {
 /// Plays a world, and leaves out of what is wrong what its faults may bring about.
 fn play_pardoned(scenario: &Scenario, setting: &Setting) -> reeve_sim::world::Outcome {
     let mut outcome = play_one(scenario, setting);
-    outcome.wrong = pardoned(scenario, &outcome);
+    outcome.wrong = pardoned(&scenario.name, &outcome);
     outcome
 }
 

@@ -54,6 +54,11 @@ impl From<Refusal> for Standing {
 }
 
 impl Standing {
+    /// When all is granted again. None: never, or it has not begun.
+    pub(crate) fn granted_ms(&self) -> Option<u64> {
+        Some(self.since_ms?.saturating_add(self.refusal.for_ms?))
+    }
+
     /// The code by which this request is refused now, if it is.
     pub(crate) fn refuses(&mut self, asked: &Asked, now_ms: u64) -> Option<u16> {
         if (self.refusal.verb.as_str(), &self.refusal.kind) != (asked.verb, &asked.kind) {
