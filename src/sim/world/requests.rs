@@ -43,14 +43,14 @@ pub(crate) const PUT_OFF_MS: u64 = 65_000;
 
 impl Struck {
     /// Whether a write there may come of this: a status that says so, of the object itself, of one of the kind that was listed, or of one that
-    /// needs what was to be read.
+    /// needs what was to be read or written.
     fn may_show_in(&self, place: &str) -> bool {
         let Some(object) = place.strip_suffix("/status") else { return false };
         let kind = object.split('/').next().unwrap_or_default();
         match self.asked.verb {
             "list" | "watch" => kind == self.asked.kind,
             "get" => matches!(kind, "run" | "goal" | "provider"),
-            _ => self.asked.place.trim_end_matches("/status") == object,
+            _ => matches!(kind, "run" | "goal") || self.asked.place.trim_end_matches("/status") == object,
         }
     }
 }

@@ -47,14 +47,47 @@ fn replays(least: &Minimised, sabotage: Sabotage, expected: &Expect) {
 fn a_mistake_that_needs_no_fault_is_printed_without_one() {
     let sabotage = Sabotage::DeafToDenials;
     let least = small("denied", &noise(sabotage));
-    replays(&least, sabotage, &expect![[""]]);
+    replays(
+        &least,
+        sabotage,
+        &expect![[r##"
+        # Of denied: denied:8: run/r1 shows "Suspended Ready=Unknown AwaitingApproval"
+        model
+          coder:
+          - toolCalls: [{name: fs.write, arguments: {path: .github/workflows/ci.yaml, content: "on: push\n"}}]
+          - toolCalls: [{name: finish, arguments: {summary: Done.}}]
+        run r1
+        until approval/r1-s1c0 Pending
+        deny approval/r1-s1c0 as bob
+        until run/r1 Succeeded reason=Finished
+    "##]],
+    );
 }
 
 #[test]
 fn a_mistake_that_needs_a_crash_is_printed_with_that_crash() {
     let sabotage = Sabotage::CallsAgain;
-    let mut setting = noise(sabotage);
-    setting.crashes.push(Crash { point: Point::Effect, number: 3, phase: Phase::Lost });
+    // A journal that refuses has the workspace loaded again, and the third effect would be another.
+    let mut setting = Setting { journal: Vec::new(), ..noise(sabotage) };
+    setting.crashes =
+        vec![Crash { point: Point::Effect, number: 3, phase: Phase::Lost }, Crash { point: Point::Write, number: 12, phase: Phase::After }];
     let least = small("happy", &setting);
-    replays(&least, sabotage, &expect![[""]]);
+    replays(
+        &least,
+        sabotage,
+        &expect![[r##"
+        # Of happy: happy:11: expected 2 effects, found 3
+        crash in effect 3
+        model
+          coder:
+          - text: I write the file.
+            toolCalls: [{name: fs.write, arguments: {path: one.txt, content: "one\n"}}]
+            usage: {inputTokens: 900, outputTokens: 40}
+          - toolCalls: [{name: git.commit, arguments: {message: One}}]
+          - toolCalls: [{name: finish, arguments: {summary: Done.}}]
+        run r1
+        until run/r1 Succeeded within 5m
+        expect effects 2
+    "##]],
+    );
 }
