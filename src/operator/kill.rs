@@ -12,16 +12,20 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use reeve_api::KillSwitch;
+use reeve_core::class::Class;
 use reeve_core::journal::KillSeen;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cluster::{classify, classify_watch, patient};
 use crate::scope::Scope;
+use crate::telemetry::{Event as _, WatchFailed};
 
+/// As metrics and log lines name them.
+const SWITCHES: &str = "KillSwitch";
 /// Between two lists.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// The longest wait for a list.
@@ -276,7 +280,7 @@ pub(crate) fn keep(kill: Arc<Kill>, client: &Client, scope: &Scope) -> BoxFuture
 
 async fn watch_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, scope: Scope) {
     let mut listing = Vec::new();
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = std::pin::pin!(patient(watcher(api, watcher::Config::default())));
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listing.clear(),
@@ -296,7 +300,7 @@ async fn watch_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>,
                 seen.version = seen.version.max(version(object.resource_version().as_deref()));
                 seen.switches.remove(&object.uid().unwrap_or_default()).is_some()
             }),
-            Err(error) => tracing::warn!(%error, "the watch of kill switches was cut"),
+            Err(error) => WatchFailed { kind: SWITCHES, class: classify_watch(&error), error: &error.to_string() }.emit(),
         }
     }
 }
@@ -325,8 +329,8 @@ async fn look(kill: &Kill, api: &Api<DeserializeGuard<KillSwitch>>, scope: &Scop
             let listed = version(list.metadata.resource_version.as_deref());
             kill.change(scope, |seen| seen.replace(&list.items, listed, asked));
         }
-        Ok(Err(error)) => tracing::warn!(%error, "the kill switches cannot be listed"),
-        Err(_) => tracing::warn!("the kill switches cannot be listed: no answer in time"),
+        Ok(Err(error)) => WatchFailed { kind: SWITCHES, class: classify(&error), error: &error.to_string() }.emit(),
+        Err(_) => WatchFailed { kind: SWITCHES, class: Class::Transient, error: "no answer in time" }.emit(),
     }
 }
 

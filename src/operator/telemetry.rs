@@ -13,8 +13,12 @@ use reeve_core::class::Class;
 
 mod journal;
 mod process;
+mod sandbox;
+mod watch;
 
 pub use journal::{AnchorFailed, JournalAnchored, JournalFailed, JournalWorks};
+pub use sandbox::{HaltFailed, SandboxFailed, SandboxHalted, SandboxStarted, SessionLost};
+pub use watch::WatchFailed;
 
 /// The log filter when none is given. rmcp and kube log requests whole at lower levels, arguments of tools included.
 pub const DEFAULT_LOG_FILTER: &str = "info,rmcp=warn,kube=warn,tower=warn,hyper=warn,sqlx=warn";
@@ -38,6 +42,7 @@ struct Metrics {
     lease_troubles: IntCounterVec,
     reconciles: IntCounterVec,
     reconcile_errors: IntCounterVec,
+    watch_errors: IntCounterVec,
     status_writes: IntCounterVec,
     runs_started: IntCounterVec,
     runs_finished: IntCounterVec,
@@ -96,6 +101,7 @@ impl Metrics {
             lease_troubles: counter("reeve_lease_troubles_total", "Requests about the Lease that failed.", &["doing"])?,
             reconciles: counter("reeve_reconciles_total", "Objects looked at.", &["kind"])?,
             reconcile_errors: counter("reeve_reconcile_errors_total", "Objects that could not be brought forward.", &["kind", "class"])?,
+            watch_errors: counter("reeve_watch_errors_total", "Lists and watches that failed; they are tried again.", &["kind", "class"])?,
             status_writes: counter("reeve_status_writes_total", "Writes of status.", &["kind"])?,
             runs_started: counter("reeve_runs_started_total", "Runs that began.", &["role"])?,
             runs_finished: counter("reeve_runs_finished_total", "Runs that ended, by reason.", &["role", "reason"])?,
@@ -321,85 +327,6 @@ impl Event for RunFinished<'_> {
             metrics.runs_finished.with_label_values(&[role, reason]).inc();
             metrics.run_seconds.with_label_values(&[role]).observe(took.as_secs_f64());
         });
-    }
-}
-
-/// A sandbox answered on its stream.
-pub struct SandboxStarted<'a> {
-    /// Namespace and name of the run.
-    pub run: &'a str,
-    /// The Pod.
-    pub pod: &'a str,
-    /// From creating the Job.
-    pub took: Duration,
-}
-
-impl Event for SandboxStarted<'_> {
-    fn emit(self) {
-        tracing::info!(run = self.run, pod = self.pod, took_ms = ms(self.took), "sandbox ready");
-        count(|metrics| metrics.sandbox_start_seconds.with_label_values::<&str>(&[]).observe(self.took.as_secs_f64()));
-    }
-}
-
-/// A sandbox failed.
-pub struct SandboxFailed<'a> {
-    /// Namespace and name of the run.
-    pub run: &'a str,
-    /// In one word.
-    pub problem: &'static str,
-    /// In the words of the cluster.
-    pub message: &'a str,
-}
-
-impl Event for SandboxFailed<'_> {
-    fn emit(self) {
-        tracing::warn!(run = self.run, problem = self.problem, message = self.message, "sandbox failed");
-        count(|metrics| metrics.sandbox_problems.with_label_values(&[self.problem]).inc());
-    }
-}
-
-/// A sandbox's stream ended without being closed by us.
-pub struct SessionLost<'a> {
-    /// Namespace and name of the Pod.
-    pub pod: &'a str,
-    /// What is known of it.
-    pub why: &'a str,
-}
-
-impl Event for SessionLost<'_> {
-    fn emit(self) {
-        tracing::warn!(pod = self.pod, why = self.why, "sandbox session lost");
-        count(|metrics| metrics.sessions_lost.inc());
-    }
-}
-
-/// Every tool process of a sandbox was killed.
-pub struct SandboxHalted<'a> {
-    /// Namespace and name of the run.
-    pub run: &'a str,
-    /// Calls that were in flight.
-    pub calls: u32,
-}
-
-impl Event for SandboxHalted<'_> {
-    fn emit(self) {
-        tracing::warn!(run = self.run, calls = self.calls, "sandbox halted");
-        count(|metrics| metrics.halts.with_label_values(&["sandbox"]).inc());
-    }
-}
-
-/// A sandbox did not kill its processes when it was told to: its Pod is deleted.
-pub struct HaltFailed<'a> {
-    /// Namespace and name of the run.
-    pub run: &'a str,
-    /// What is known of it.
-    pub why: &'a str,
-}
-
-impl Event for HaltFailed<'_> {
-    fn emit(self) {
-        tracing::error!(run = self.run, why = self.why, "sandbox does not halt: its Pod is deleted");
-        count(|metrics| metrics.halts.with_label_values(&["pod"]).inc());
     }
 }
 

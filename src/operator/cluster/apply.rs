@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::PostParams;
 use kube::core::Status;
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use reeve_api::FIELD_MANAGER;
 use reeve_core::class::Class;
@@ -109,6 +110,18 @@ pub fn classify(error: &kube::Error) -> Class {
         | kube::Error::LinesCodecMaxLineLengthExceeded => Class::Bug,
         // What is left concerns the configuration of the client.
         _ => Class::Invalid,
+    }
+}
+
+/// What kind of trouble a watch met.
+pub(crate) fn classify_watch(error: &watcher::Error) -> Class {
+    match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
+            classify(error)
+        }
+        watcher::Error::WatchError(status) => of_status(&status.reason, status.code),
+        // A server that lists without a version cannot be watched.
+        watcher::Error::NoResourceVersion => Class::Invalid,
     }
 }
 

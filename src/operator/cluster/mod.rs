@@ -4,10 +4,12 @@ mod apply;
 mod backoff;
 mod client;
 mod lease;
+mod patience;
 
-pub(crate) use apply::is_said;
 pub use apply::{Created, WriteError, classify, create_owned, write_status};
+pub(crate) use apply::{classify_watch, is_said};
 pub use backoff::Backoff;
 pub use client::connect;
 pub(crate) use lease::may_claim;
 pub use lease::{Held, LeaseConfig, LeaseError, acquire};
+pub(crate) use patience::patient;

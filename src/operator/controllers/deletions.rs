@@ -13,8 +13,10 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 
 use super::Kind;
+use crate::cluster::{classify_watch, patient};
 use crate::context::Context;
 use crate::scope::Scope;
+use crate::telemetry::{Event as _, WatchFailed};
 
 /// What a kind keeps of its objects.
 pub(super) struct Kept {
@@ -32,7 +34,7 @@ pub(super) fn forget_deleted<K: Kind>(context: Arc<Context>, scope: &Scope, kept
         let stop = context.stop.clone();
         let mut listing = Listing::default();
         let events = watcher(api, watcher::Config::default());
-        let deletions = kube::runtime::WatchStreamExt::default_backoff(events).for_each(|event| {
+        let deletions = patient(events).for_each(|event| {
             match event {
                 Ok(event) => {
                     for uid in listing.gone(event, || (kept.uids)(&context, &scope)) {
@@ -40,7 +42,7 @@ pub(super) fn forget_deleted<K: Kind>(context: Arc<Context>, scope: &Scope, kept
                     }
                 }
                 // The watch goes on by itself, with a list that shows what was missed.
-                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "the watch for deletions was cut"),
+                Err(error) => WatchFailed { kind: &K::kind(&()), class: classify_watch(&error), error: &error.to_string() }.emit(),
             }
             std::future::ready(())
         });

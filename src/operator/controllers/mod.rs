@@ -21,18 +21,18 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Action, Config as ControllerConfig};
+use kube::runtime::controller::{Action, Config as ControllerConfig, Error as Driven};
 use kube::runtime::{Controller, watcher};
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::cluster::write_status;
+use crate::cluster::{classify_watch, write_status};
 use crate::context::Context;
 use crate::error::Error;
 use crate::scope::Scope;
-use crate::telemetry::{Event as _, ReconcileFailed, Reconciled, StatusWritten};
+use crate::telemetry::{Event as _, ReconcileFailed, Reconciled, StatusWritten, WatchFailed};
 
 pub(crate) use policyset::{ensure_default, load};
 pub(crate) use riskbudget::{Budgets, load as load_budgets};
@@ -119,7 +119,13 @@ where
         if matches!(error, Error::Unreadable(_)) { Action::await_change() } else { Action::requeue(wait) }
     };
     let run = controller.graceful_shutdown_on(stop.cancelled_owned()).run(reconciler, on_error, context);
-    Box::pin(run.for_each(|_| std::future::ready(())))
+    Box::pin(run.for_each(|done| {
+        // What became of an object is told above; that none is heard of any more is told here.
+        if let Err(Driven::QueueError(error)) = done {
+            WatchFailed { kind: &K::kind(&()), class: classify_watch(&error), error: &error.to_string() }.emit();
+        }
+        std::future::ready(())
+    }))
 }
 
 fn key<K: Kind>(name: &str) -> String {

@@ -36,9 +36,10 @@ pub(super) async fn supervise(context: Arc<Context>, object: watch::Receiver<Arc
     loop {
         let outcome = match Driver::new(&context, object.clone(), publisher.clone(), Arc::clone(&acting)).await {
             Ok(mut driver) => {
-                let before = driver.progress();
+                let before = driver.log.reached();
                 let outcome = if bugs < BUGS_AT_MOST { Box::pin(driver.drive()).await } else { Box::pin(driver.end_after_bugs()).await };
-                if driver.progress() != before {
+                let outcome = driver.keep(outcome).await;
+                if driver.log.reached() != before {
                     context.backoff.reset(&publisher.name().to_owned());
                     bugs = 0;
                 }
@@ -137,10 +138,15 @@ impl Driver {
         })
     }
 
-    /// What can be seen to move on: an intent that is journaled again and again is no progress.
-    fn progress(&self) -> (u32, u32, bool, bool) {
-        let state = self.log.state();
-        (state.answers, state.tool_calls, state.workspace.is_some(), state.finished.is_some())
+    /// After a failure of the cluster, makes durable what was learned before it: an answer was paid for, and would be asked for again.
+    async fn keep(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
+        match outcome {
+            Err(error @ (Error::Api(_) | Error::Write(_) | Error::Unanswered(_) | Error::AdmissionNotInForce(_))) => {
+                self.log.commit().await?;
+                Err(error)
+            }
+            other => other,
+        }
     }
 
     async fn end_after_bugs(&mut self) -> Result<(), Error> {

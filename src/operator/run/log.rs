@@ -50,6 +50,24 @@ pub(crate) struct RunLog {
     head: Option<Head>,
     state: RunState,
     staged: Vec<Staged>,
+    /// How far the durable rows go.
+    reached: Progress,
+}
+
+/// What can be seen to move on: answers, tool calls, the workspace, the end. An intent that is journaled again and again is no progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    answers: u32,
+    tool_calls: u32,
+    loaded: bool,
+    finished: bool,
+}
+
+impl Progress {
+    fn of(state: &RunState) -> Progress {
+        let (loaded, finished) = (state.workspace.is_some(), state.finished.is_some());
+        Progress { answers: state.answers, tool_calls: state.tool_calls, loaded, finished }
+    }
 }
 
 /// A row to be.
@@ -65,12 +83,15 @@ impl RunLog {
     /// Reads and folds what is there.
     pub(crate) async fn open(context: Arc<Context>, namespace: &str, uid: &str) -> Result<RunLog, Error> {
         let stream = Stream::run(uid);
-        let mut log =
-            RunLog { namespace: namespace.to_owned(), state: RunState::new(uid), context, stream, head: None, staged: Vec::new() };
+        let (namespace, state) = (namespace.to_owned(), RunState::new(uid));
+        let mut log = RunLog { namespace, state, context, stream, head: None, staged: Vec::new(), reached: Progress::default() };
         loop {
             let from = log.head.map_or(Seq(1), |head| head.seq.next());
             let rows = log.context.journal.read(&log.stream, from, PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(log) };
+            let Some(last) = rows.last() else {
+                log.reached = Progress::of(&log.state);
+                return Ok(log);
+            };
             let head = last.head();
             if let Some(from) = rows.first().filter(|row| row.seq == Seq(1)).map(forked_from).transpose()?.flatten() {
                 let branch = log.context.journal.branch(Some(&log.context.artifacts), &ForkPlace::from(&from)).await.map_err(damaged)?;
@@ -162,8 +183,17 @@ impl RunLog {
                 *self = RunLog::open(Arc::clone(&self.context), &self.namespace, &self.state.uid.clone()).await?;
                 Err(Error::Exceeded(exceeded))
             }
-            other => other,
+            Ok(()) => {
+                self.reached = Progress::of(&self.state);
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// How far the durable rows go. What is only staged is not counted: whoever fails before its commit has to find it again.
+    pub(crate) fn reached(&self) -> Progress {
+        self.reached
     }
 
     async fn append(&mut self, staged: Vec<Staged>) -> Result<(), Error> {

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{PodView, Problem};
+use crate::cluster::{classify_watch, patient};
+use crate::telemetry::{Event as _, WatchFailed};
 
 /// A Job without a Pod for so long is looked into, and again after as long.
 const NO_POD: Duration = Duration::from_secs(15);
@@ -48,7 +50,7 @@ pub fn watch_pods(client: Client, namespace: Option<&str>) -> (Pods, BoxFuture<'
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let events = watcher(api, watcher::Config::default().labels(label::SANDBOX)).default_backoff().modify(|pod| {
+    let events = patient(watcher(api, watcher::Config::default().labels(label::SANDBOX))).modify(|pod| {
         pod.managed_fields_mut().clear();
         pod.annotations_mut().clear();
         pod.spec = None;
@@ -62,7 +64,7 @@ pub fn watch_pods(client: Client, namespace: Option<&str>) -> (Pods, BoxFuture<'
                 Ok(_) => {
                     ring.send_replace(());
                 }
-                Err(error) => tracing::warn!(%error, "the watch on sandbox Pods broke; it is opened again"),
+                Err(error) => WatchFailed { kind: "Pod", class: classify_watch(&error), error: &error.to_string() }.emit(),
             }
         }
     };

@@ -2,6 +2,14 @@
 
 use std::fmt;
 
+mod lasting;
+mod text;
+
+pub(crate) use lasting::Standing;
+pub use lasting::{Asked, Refusal};
+pub use text::Fault;
+pub(crate) use text::{number, time_ms};
+
 /// What is counted from the start of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Point {
@@ -97,6 +105,16 @@ pub enum JournalFault {
         /// Milliseconds.
         ms: u64,
     },
+}
+
+impl fmt::Display for JournalFault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JournalFault::Refused => to.write_str("refused"),
+            JournalFault::Unheard => to.write_str("unheard"),
+            JournalFault::RefusedFor { ms } => write!(to, "refused for {ms}ms"),
+        }
+    }
 }
 
 impl WatchFault {
@@ -230,9 +248,17 @@ pub(crate) struct Plan {
     pub(crate) journal: Vec<(u64, JournalFault)>,
     /// By the number of the request, from 1.
     pub(crate) requests: Vec<(u64, ApiFault)>,
+    /// Refusals that last.
+    pub(crate) refusals: Vec<Standing>,
 }
 
 impl Plan {
+    /// The code by which a request is refused, if something that lasts refuses it.
+    pub(crate) fn refused(&mut self, asked: &Asked, now_ms: u64) -> Option<u16> {
+        // Each counts the request, whichever refuses it.
+        self.refusals.iter_mut().filter_map(|standing| standing.refuses(asked, now_ms)).fold(None, |first, code| first.or(Some(code)))
+    }
+
     /// The kill at this point, if there is one.
     pub(crate) fn crash(&self, point: Point, number: u64) -> Option<Phase> {
         self.crashes.iter().find(|crash| crash.point == point && crash.number == number).map(|crash| crash.phase)

@@ -90,6 +90,7 @@ fn fault(sim: &mut Sim) -> Option<Lost> {
         None if now < sim.no_rows_until_ms => Lost::BeforeCommit,
         None => return None,
     };
+    sim.oracle.troubled();
     sim.tale.tell(match lost {
         Lost::BeforeCommit => "journal   refuses",
         Lost::AfterCommit => "journal   is not heard",

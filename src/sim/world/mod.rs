@@ -8,6 +8,7 @@
 //! | `faults` | where the operator is killed, and what is held back |
 //! | `oracle` | what must hold whatever happens |
 //! | `scenario`, `play` | a world as a text, and its playing |
+//! | `minimise` | from a world that goes wrong to the shortest text that does |
 //!
 //! Architecture invariant: one `u64` and one text are the whole run. Nothing here reads a clock or draws a number but from the seed, and
 //! between two deliveries everything that can run has run. (`tests/scenarios.rs`: `the_same_seed_tells_the_same_tale`)
@@ -21,11 +22,13 @@ mod faults;
 mod fork;
 mod journal;
 mod kubelet;
+mod minimise;
 mod network;
 mod objects;
 mod operator;
 mod oracle;
 mod play;
+mod requests;
 mod sabotage;
 mod sandbox;
 mod scenario;
@@ -33,7 +36,9 @@ mod sim;
 mod tale;
 mod tools;
 
-pub use faults::{ApiFault, Crash, JournalFault, Lag, Phase, Point, WatchFault};
+pub use faults::{ApiFault, Asked, Crash, Fault, JournalFault, Lag, Phase, Point, Refusal, WatchFault};
+pub use minimise::{Minimised, minimised};
 pub use play::{Outcome, Setting, play};
+pub use requests::Struck;
 pub use sabotage::Sabotage;
 pub use scenario::{Scenario, ScenarioError};

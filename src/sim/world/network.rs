@@ -23,11 +23,14 @@ use tower::Service;
 
 use super::chance::between;
 use super::faults::{ApiFault, CLIENT_WAITS_MS, LAG_ENDS_MS, Phase, Point, WatchFault};
+use super::requests::{self, Struck, Write};
 use super::sabotage::{Bent, Sabotage, answered, bend, told};
 use super::sim::{End, Shared, Sim};
 use super::{admission, objects};
 use crate::api::{Answer, Caller, Watch, whole};
 
+/// Begins the message of each refusal that a fault makes.
+pub(crate) const MADE_UP: &str = "a simulated fault";
 /// The longest that a message takes.
 const LONGEST_MS: u64 = 6;
 
@@ -104,6 +107,24 @@ impl Sim {
         }
     }
 
+    /// Counts a request, and says what happens to it.
+    fn struck_by(&mut self, request: &Request<Bytes>) -> Option<ApiFault> {
+        let asked = requests::asked(request);
+        self.counts.requests += 1;
+        *self.requests.asked.entry((asked.verb, asked.kind.clone())).or_default() += 1;
+        let at_ms = self.now_ms();
+        let lasting = self.plan.refused(&asked, at_ms).map(ApiFault::Refused);
+        let fault = self.plan.request(self.counts.requests).or(lasting);
+        if objects::writes(request) {
+            self.requests.writes.push(Write { at_ms, place: asked.place.clone(), struck: fault.is_some() });
+        }
+        let fault = fault?;
+        self.tale.tell(format!("server    {} {}: {fault}", request.method(), asked.place));
+        self.oracle.troubled();
+        self.requests.struck.push(Struck { at_ms, asked, fault });
+        Some(fault)
+    }
+
     /// Whether this is a watch that has come to a server which does not know yet what the client has seen.
     fn is_too_new(&mut self, request: &Request<Bytes>) -> bool {
         let Some(kind) = self.wire.older.clone() else { return false };
@@ -153,11 +174,7 @@ impl Shared {
         if phase == Some(Phase::Before) {
             return self.kill(sim);
         }
-        sim.counts.requests += 1;
-        let fault = sim.plan.request(sim.counts.requests);
-        if let Some(fault) = fault {
-            sim.tale.tell(format!("server    {} {}: {fault}", request.method(), objects::place(request.uri().path())));
-        }
+        let fault = sim.struck_by(&request);
         if sim.is_too_new(&request) {
             let subject = format!("refusal of {} {}", request.method(), request.uri());
             return sim.post(&subject, Parcel::Answer(refused(504), reply));
@@ -284,6 +301,9 @@ fn events(sim: &mut Sim, id: u64, upto: u64) {
         let Some(event) = told(sim, open.watch.kind(), event) else { continue };
         sim.counts.events += 1;
         let fault = sim.plan.event(sim.counts.events);
+        if fault.is_some() {
+            sim.oracle.troubled();
+        }
         let line = Bytes::from(format!("{event}\n"));
         let sent = match fault {
             None => open.lines.send(line),
@@ -327,7 +347,7 @@ fn refused(code: u16) -> Answered {
     };
     let mut status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": code,
-        "message": format!("a simulated fault: {reason}"),
+        "message": format!("{MADE_UP}: {reason}"),
     });
     if code == 429 {
         status["details"] = json!({ "retryAfterSeconds": 1 });

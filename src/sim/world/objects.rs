@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::sim::Sim;
 
 /// A kind in one short word, and where its objects lie.
-pub(crate) const KINDS: [(&str, &str, &str, &str); 15] = [
+pub(crate) const KINDS: [(&str, &str, &str, &str); 18] = [
     ("run", "reeve.dev", "v1alpha1", "agentruns"),
     ("goal", "reeve.dev", "v1alpha1", "goals"),
     ("approval", "reeve.dev", "v1alpha1", "approvals"),
@@ -23,6 +23,9 @@ pub(crate) const KINDS: [(&str, &str, &str, &str); 15] = [
     ("wall", "networking.k8s.io", "v1", "networkpolicies"),
     ("vap", "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"),
     ("vapbinding", "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"),
+    ("map", "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies"),
+    ("mapbinding", "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings"),
+    ("event", "", "v1", "events"),
 ];
 
 /// Path of an object: `run/r1` in a namespace. None for a word that is no kind.
@@ -43,6 +46,14 @@ pub(crate) fn word_of(object: &Value) -> Option<&'static str> {
         other => format!("{}s", other.to_lowercase()),
     };
     KINDS.iter().find(|(_, known, _, found)| *known == group && *found == plural).map(|(word, ..)| *word)
+}
+
+/// Plural, namespace and name of an object of ours, as an outcome names it.
+pub(crate) fn key_of(object: &Value) -> String {
+    let word = word_of(object).unwrap_or_default();
+    let plural = KINDS.iter().find(|(known, ..)| *known == word).map_or("", |(.., plural)| plural);
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    format!("{plural}/{}/{}", text("namespace"), text("name"))
 }
 
 /// Whether a request changes something if it is granted.

@@ -22,6 +22,9 @@ pub(crate) const NAMESPACE: &str = "reeve-system";
 /// Its ServiceAccount.
 pub(crate) const ACCOUNT: &str = "reeve";
 
+/// The longest that a kubelet waits before it starts a container anew.
+const LONGEST_PAUSE_MS: u64 = 300_000;
+
 /// An operator that lives, and the time that it lives in.
 pub(crate) struct Life {
     runtime: Runtime,
@@ -69,6 +72,7 @@ impl Life {
                 let mut sim = world.lock();
                 let why = ended.err().map_or_else(|| "nothing was left to do".to_owned(), |error| error.to_string());
                 sim.tale.tell(format!("operator  ends: {why}"));
+                sim.gave_up = true;
                 world.kill(&mut sim);
             });
         });
@@ -118,9 +122,14 @@ impl Shared {
     }
 }
 
-/// How long a cluster takes to start an operator anew, milliseconds.
-pub(crate) fn restart_ms(seed: u64, life: u64) -> u64 {
-    between(seed, &format!("restart {life}"), 500, 4_000)
+/// How long a cluster takes to start an operator anew, milliseconds, that has given up so many times in a row.
+pub(crate) fn restart_ms(seed: u64, life: u64, gave_up: u32) -> u64 {
+    // As a kubelet does: at once, then after 10 s, and twice as long each time.
+    let pause = match gave_up.checked_sub(2) {
+        Some(times) => 10_000_u64.checked_shl(times).map_or(LONGEST_PAUSE_MS, |ms| ms.min(LONGEST_PAUSE_MS)),
+        None => 0,
+    };
+    pause + between(seed, &format!("restart {life}"), 500, 4_000)
 }
 
 fn config() -> Config {

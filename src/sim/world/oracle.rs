@@ -2,6 +2,7 @@
 
 pub(crate) mod anchors;
 mod claims;
+mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,8 @@ use reeve_core::journal::{Actor, Epoch, Event, Row, RowDraft, Stream, Verdict};
 use reeve_store::{Artifacts, Journal};
 use serde_json::Value;
 
-use super::objects::{reason, word_of};
+use super::network::MADE_UP;
+use super::objects::{key_of, reason, word_of};
 use super::sim::{BEGAN, Shared, Sim};
 
 /// Bytes of a status at most.
@@ -28,6 +30,9 @@ pub(crate) struct Oracle {
     /// Rows that are durable.
     rows: u64,
     claims: claims::Claims,
+    votes: votes::Votes,
+    /// Objects whose status has named a refusal that was made up here.
+    pub(crate) named: BTreeSet<String>,
     wrong: Vec<String>,
 }
 
@@ -38,6 +43,9 @@ impl Oracle {
         self.claims.take(object);
         let (name, uid) = (object["metadata"]["name"].as_str().unwrap_or_default(), object["metadata"]["uid"].as_str().unwrap_or_default());
         let status = object["status"].to_string();
+        if status.contains(MADE_UP) {
+            self.named.insert(key_of(object));
+        }
         if status.len() > MAX_STATUS_BYTES
             && matches!(word, "run" | "goal" | "approval" | "budget" | "policy" | "kill" | "profile" | "provider")
         {
@@ -52,6 +60,21 @@ impl Oracle {
             None if FINAL.contains(&phase) => drop(self.ended.insert(uid.to_owned(), phase.to_owned())),
             Some(_) | None => {}
         }
+    }
+
+    /// Somebody has voted, and this is the approval since.
+    pub(crate) fn voted(&mut self, user: &str, approval: &Value, at_ms: u64) {
+        self.votes.cast(user, approval, at_ms);
+    }
+
+    /// Something that the operator sent or waited for was lost or refused.
+    pub(crate) fn troubled(&mut self) {
+        self.votes.trouble();
+    }
+
+    /// An operator starts anew.
+    pub(crate) fn restarted(&mut self, at_ms: u64) {
+        self.votes.restarted(at_ms);
     }
 
     /// A sandbox begins this call.
@@ -84,6 +107,7 @@ impl Sim {
                 wrong.extend(overdrawn(&events));
                 wrong.extend(after_the_end(rows));
                 wrong.extend(claims::audit(self, rows, &events));
+                wrong.extend(self.oracle.votes.unheard(&events));
             }
             Err(why) => wrong.push(why),
         }

@@ -1,6 +1,6 @@
 //! Plays a scenario: one world from its first object to a state in which nothing happens any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,11 +10,12 @@ use reeve_core::journal::sign::Signer;
 use reeve_operator::Keys;
 use serde_json::{Value, json};
 
-use super::faults::{ApiFault, Counts, Crash, JournalFault, LAG_ENDS_MS, Lag, Plan, WatchFault};
+use super::faults::{ApiFault, Asked, Counts, Crash, Fault, JournalFault, LAG_ENDS_MS, Lag, Plan, Refusal, Standing, WatchFault};
 use super::fork;
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
 use super::oracle::{anchors, rows_of, writes_too_late};
+use super::requests::{PUT_OFF_MS, Requests, Struck};
 use super::sabotage::Sabotage;
 use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
@@ -38,6 +39,8 @@ pub struct Setting {
     pub journal: Vec<(u64, JournalFault)>,
     /// What becomes of requests, by number from 1.
     pub requests: Vec<(u64, ApiFault)>,
+    /// What the server refuses for longer.
+    pub refusals: Vec<Refusal>,
     /// A mistake in the operator.
     pub sabotage: Option<Sabotage>,
     /// How long nothing may be written at the end, milliseconds.
@@ -55,9 +58,23 @@ impl Setting {
             events: Vec::new(),
             journal: Vec::new(),
             requests: Vec::new(),
+            refusals: Vec::new(),
             sabotage: None,
             quiet_ms: 600_000,
         }
+    }
+
+    /// All that goes wrong, each as a line of a scenario has it.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        let Setting { crashes, lag, events, journal, requests, refusals, .. } = self;
+        let lag = Some(*lag).filter(|lag| *lag != Lag::default());
+        let crashes = crashes.iter().map(|crash| Fault::Crash(*crash));
+        let events = events.iter().map(|(number, fault)| Fault::Event(*number, *fault));
+        let journal = journal.iter().map(|(number, fault)| Fault::Append(*number, *fault));
+        let requests = requests.iter().map(|(number, fault)| Fault::Request(*number, *fault));
+        let refusals = refusals.iter().cloned().map(Fault::Refusal);
+        lag.map(Fault::Lag).into_iter().chain(crashes).chain(events).chain(journal).chain(requests).chain(refusals).collect()
     }
 }
 
@@ -68,6 +85,14 @@ pub struct Outcome {
     pub tale: Vec<String>,
     /// How often each point was passed until the text ended.
     pub counts: Counts,
+    /// Requests of the operator by verb and kind, with how often each was made.
+    pub asked: BTreeMap<(&'static str, String), u64>,
+    /// Requests that something happened to, in order.
+    pub struck: Vec<Struck>,
+    /// The most requests about one thing that something happened to within a minute.
+    pub busiest: Option<(u64, Asked)>,
+    /// Objects whose status has named such a refusal, by the same keys as [`Outcome::end`].
+    pub named: BTreeSet<String>,
     /// What is there at the end, each object in brief.
     pub end: BTreeMap<String, String>,
     /// What must not be, with the line of the text if one says so.
@@ -79,6 +104,8 @@ struct Play {
     shared: Arc<Shared>,
     life: Life,
     lives: u64,
+    /// How many of them gave up, up to now, one after the other.
+    gave_up: u32,
     seed: u64,
     /// Writes of the operator when the last wait began.
     written: u64,
@@ -90,20 +117,21 @@ struct Play {
 /// What kept the world from being set up.
 pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Result<Outcome, String> {
     // The client's backoff draws from here.
-    fastrand::seed(setting.seed);
-    let mut api = ApiServer::new(setting.seed, BEGAN, Arc::clone(kinds));
+    let seed = scenario.seed.unwrap_or(setting.seed);
+    fastrand::seed(seed);
+    let mut api = ApiServer::new(seed, BEGAN, Arc::clone(kinds));
     for namespace in [NAMESPACE, OWN] {
         api.add_namespace(BEGAN, namespace);
     }
-    let Setting { crashes, lag, events, journal, requests, .. } = setting.clone();
-    let plan = Plan { crashes, lag, events, journal, requests };
     // Which key it is says nothing: the same one in every world.
     let keys = scenario.signed.then(|| Keys::only(Signer::from_seed(&[7; 32])));
-    let shared = Shared::new(setting.seed, api, plan, keys);
+    let mut plan = Plan::default();
+    setting.faults().into_iter().for_each(|fault| plan.add(&Counts::default(), fault));
+    let shared = Shared::new(seed, api, plan, keys);
     shared.lock().sabotage = setting.sabotage;
     shared.watch_journal();
     let life = Life::begin(&shared, 0, 1).map_err(|error| error.to_string())?;
-    let mut play = Play { shared, life, lives: 1, seed: setting.seed, written: 0 };
+    let mut play = Play { shared, life, lives: 1, gave_up: 0, seed, written: 0 };
     let base: Vec<Value> = serde_saphyr::from_multiple(WORLD).map_err(|error| error.to_string())?;
     for object in base {
         play.apply(&object)?;
@@ -148,17 +176,24 @@ impl Play {
             Verb::Delete(object) => self.ask("alice", "DELETE", object, &json!({})).map(|_| ()),
             Verb::Vote { approval, who, verdict } => {
                 let votes = json!({ "spec": { "votes": { who: { "verdict": verdict, "reason": "as the scenario says" } } } });
-                self.ask(who, "PATCH", approval, &votes).map(|_| ())
+                let voted = self.ask(who, "PATCH", approval, &votes)?;
+                self.life.meanwhile(|sim| sim.oracle.voted(who, &voted, sim.now_ms()));
+                Ok(())
             }
             Verb::Evict(run) => self.evict(run),
             Verb::CrashNow => self.restart(),
-            Verb::Crash(crash) => self.plan(|plan, counts| {
+            Verb::Fault(fault) => {
+                let mut sim = self.shared.lock();
                 // Counted from here on.
-                plan.crashes.push(Crash { number: counts.of(crash.point) + crash.number, ..*crash });
-            }),
-            Verb::Lag(changes) => self.plan(|plan, _| plan.lag = Lag { changes: *changes }),
-            Verb::Watch(number, fault) => self.plan(|plan, counts| plan.events.push((counts.events + number, *fault))),
-            Verb::Request(number, fault) => self.plan(|plan, counts| plan.requests.push((counts.requests + number, *fault))),
+                let counts = sim.counts;
+                sim.plan.add(&counts, fault.clone());
+                Ok(())
+            }
+            Verb::Allow(verb, kind) => {
+                let is_it = |refusal: &Refusal| (&refusal.verb, &refusal.kind) == (verb, kind);
+                self.shared.lock().plan.refusals.retain(|standing| !is_it(&standing.refusal));
+                Ok(())
+            }
         }
     }
 
@@ -166,13 +201,6 @@ impl Play {
     fn rows(&self) -> Result<Vec<Row>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
         runtime.block_on(rows_of(&self.shared.journal.open(), &self.shared.artifacts))
-    }
-
-    fn plan(&self, change: impl FnOnce(&mut Plan, &Counts)) -> Result<(), String> {
-        let mut sim = self.shared.lock();
-        let counts = sim.counts;
-        change(&mut sim.plan, &counts);
-        Ok(())
     }
 
     /// Applies an object as its user does.
@@ -230,7 +258,7 @@ impl Play {
     /// Waits until it holds, or so long.
     fn wait(&mut self, ms: u64, holds: impl Fn(&Sim) -> bool) -> Result<(), String> {
         let now = self.life.meanwhile(|sim| sim.now_ms());
-        self.written = self.shared.lock().counts.writes;
+        self.written = self.shared.lock().requests.writes.len() as u64;
         let until = now.saturating_add(ms);
         while self.life.live(until, |shared| holds(&shared.lock())) == Woke::Dead {
             self.restart()?;
@@ -243,6 +271,8 @@ impl Play {
             sim.tale.tell("operator  is killed");
             sim.now_ms()
         });
+        let gave_up = std::mem::take(&mut self.shared.lock().gave_up);
+        self.gave_up = if gave_up { self.gave_up + 1 } else { 0 };
         let lied = {
             let mut sim = self.shared.lock();
             let lies = sim.sabotage == Some(Sabotage::WrittenTooSoon);
@@ -252,9 +282,11 @@ impl Play {
         };
         self.shared.journal.forget(lied);
         self.lives += 1;
-        let at = at + restart_ms(self.seed, self.lives);
+        let at = at + restart_ms(self.seed, self.lives, self.gave_up);
         self.life = Life::begin(&self.shared, at, self.lives).map_err(|error| error.to_string())?;
-        self.shared.lock().tale.tell("operator  starts");
+        let mut sim = self.shared.lock();
+        sim.oracle.restarted(at);
+        sim.tale.tell("operator  starts");
         Ok(())
     }
 
@@ -263,23 +295,31 @@ impl Play {
     }
 
     fn expect(&self, expected: &Expected) -> Result<(), String> {
-        let (counts, begun) = {
+        let (unaccounted, begun) = {
             let sim = self.shared.lock();
-            (sim.counts, sim.sandboxes.begun().values().map(|times| u64::from(*times)).sum::<u64>())
+            let begun = sim.sandboxes.begun().values().map(|times| u64::from(*times)).sum::<u64>();
+            (sim.requests.unaccounted(self.written), begun)
         };
         let (what, wanted, found) = match expected {
             Expected::Object(wanted) => return self.check(wanted),
-            Expected::Writes(wanted) => ("writes", *wanted, counts.writes - self.written),
+            Expected::Writes(wanted) => ("writes", *wanted, unaccounted),
             Expected::Effects(wanted) => ("effects", *wanted, begun),
         };
         if wanted == found { Ok(()) } else { Err(format!("expected {wanted} {what}, found {found}")) }
     }
 
-    /// Lets everything come to rest, and holds that it stays so.
+    /// Lets everything come to rest, once what is refused for a while is granted again, and holds that it stays so.
     fn settle(&mut self, quiet_ms: u64, wrong: &mut Vec<String>) -> Result<(), String> {
         self.wait(90_000, |_| false)?;
+        let (now, granted) = {
+            let sim = self.shared.lock();
+            (sim.now_ms(), sim.plan.refusals.iter().filter_map(Standing::granted_ms).max())
+        };
+        if let Some(granted) = granted.map(|at| at + PUT_OFF_MS).filter(|at| *at > now) {
+            self.wait(granted - now, |_| false)?;
+        }
         self.wait(quiet_ms, |_| false)?;
-        let written = self.shared.lock().counts.writes - self.written;
+        let written = self.shared.lock().requests.unaccounted(self.written);
         if written > 0 {
             wrong.push(format!("{written} writes in {} s in which nothing happened", quiet_ms / 1000));
         }
@@ -304,7 +344,9 @@ impl Play {
         }
         let ours = sim.api.objects().filter(|(key, _)| key.starts_with("reeve.dev/"));
         let end = ours.map(|(key, object)| (key.trim_start_matches("reeve.dev/").to_owned(), shown(object))).collect();
-        Ok(Outcome { tale: sim.tale.lines().to_vec(), counts, end, wrong })
+        let busiest = sim.requests.busiest();
+        let (Requests { asked, struck, .. }, named) = (std::mem::take(&mut sim.requests), std::mem::take(&mut sim.oracle.named));
+        Ok(Outcome { tale: sim.tale.lines().to_vec(), counts, asked, struck, busiest, named, end, wrong })
     }
 }
 

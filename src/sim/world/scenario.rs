@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! signed                                # the journal is, as a real operator's; first, if at all
+//! seed 7                                # decides all order and delay, in place of the number that a lane gives
 //! model                                 # answers by lane: a run's task, or its role in lower case
 //!   coder:
 //!   - toolCalls: [{name: finish, arguments: {summary: Done.}}]
@@ -22,7 +23,11 @@
 //! crash                                 # now
 //! crash after write 3                   # before, in (done, but the answer is lost), after; write, append, effect
 //! cache lag 2
-//! watch event 7 twice                   # dropped, cut
+//! watch event 7 twice                   # dropped, cut, older; counted from here on, as the following
+//! append 3 refused                      # unheard (written, and the answer is lost), refused for 12s
+//! request 9 refused-503                 # gave-up, silent, cut, foreign
+//! refuse create job 403                 # every such request, for good; or `from 2` (the second), `for 2m` (from the first that is refused)
+//! allow create job                      # takes that back
 //! expect run/r1 Suspended reason=BudgetExhausted
 //! expect writes 0                       # since the last `tick` or `until` began
 //! expect effects 3                      # tool calls that sandboxes began, of all runs
@@ -31,7 +36,7 @@
 use reeve_gateway::Recorded;
 use serde_json::{Value, json};
 
-use super::faults::{ApiFault, Crash, Phase, Point, WatchFault};
+use super::faults::{Fault, number, time_ms};
 
 /// A scenario, parsed.
 #[derive(Clone, Debug)]
@@ -40,6 +45,8 @@ pub struct Scenario {
     pub name: String,
     /// Whether the operator has a key, so that heads are signed and roots are posted.
     pub(crate) signed: bool,
+    /// The seed that it asks for.
+    pub(crate) seed: Option<u64>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -48,6 +55,8 @@ pub struct Scenario {
 pub(crate) struct Step {
     /// Where it stands, from 1.
     pub(crate) line: usize,
+    /// Its lines, as they were written.
+    pub(crate) text: String,
     pub(crate) verb: Verb,
 }
 
@@ -56,18 +65,24 @@ pub(crate) enum Verb {
     Model(String),
     Apply(Vec<Value>),
     Fork(Fork),
-    Until { wanted: Wanted, within_ms: u64 },
+    Until {
+        wanted: Wanted,
+        within_ms: u64,
+    },
     Expect(Expected),
     Tick(u64),
     Patch(Named, Value),
     Delete(Named),
-    Vote { approval: Named, who: String, verdict: &'static str },
+    Vote {
+        approval: Named,
+        who: String,
+        verdict: &'static str,
+    },
     Evict(Named),
     CrashNow,
-    Crash(Crash),
-    Lag(u64),
-    Watch(u64, WatchFault),
-    Request(u64, ApiFault),
+    Fault(Fault),
+    /// Takes back the refusals of this verb and kind.
+    Allow(String, String),
 }
 
 /// A run that goes on from a row of another: which one is known when it is read.
@@ -124,7 +139,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] with the line, and what was expected there.
     pub fn parse(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
-        let (mut signed, mut steps) = (false, Vec::new());
+        let (mut signed, mut seed, mut steps) = (false, None, Vec::new());
         let mut lines = text.lines().enumerate().peekable();
         while let Some((at, line)) = lines.next() {
             let head = line.split(" #").next().unwrap_or_default().trim_end();
@@ -135,15 +150,22 @@ impl Scenario {
                 signed = true;
                 continue;
             }
-            let mut block = String::new();
+            let (mut text, mut block) = (format!("{line}\n"), String::new());
             while let Some((_, inner)) = lines.next_if(|(_, next)| next.starts_with("  ") || next.is_empty()) {
                 block += inner.strip_prefix("  ").unwrap_or(inner);
                 block.push('\n');
+                text += inner;
+                text.push('\n');
             }
-            let verb = verb(head, &block).map_err(|why| ScenarioError { name: name.to_owned(), line: at + 1, why })?;
-            steps.push(Step { line: at + 1, verb });
+            let wrong = |why| ScenarioError { name: name.to_owned(), line: at + 1, why };
+            if let Some(number) = head.strip_prefix("seed ") {
+                seed = Some(self::number(number).map_err(wrong)?);
+                continue;
+            }
+            let verb = verb(head, &block).map_err(wrong)?;
+            steps.push(Step { line: at + 1, text: text.trim_end().to_owned(), verb });
         }
-        Ok(Scenario { name: name.to_owned(), signed, steps })
+        Ok(Scenario { name: name.to_owned(), signed, seed, steps })
     }
 }
 
@@ -183,17 +205,11 @@ fn verb(head: &str, block: &str) -> Result<Verb, String> {
         ("deny", [object, "as", who]) => Ok(Verb::Vote { approval: named(object)?, who: (*who).to_owned(), verdict: "Deny" }),
         ("evict", [object]) => Ok(Verb::Evict(named(object)?)),
         ("crash", []) => Ok(Verb::CrashNow),
-        ("crash", [phase, point, n]) => crash(phase, point, n).map(Verb::Crash),
-        ("cache", ["lag", n]) => Ok(Verb::Lag(number(n)?)),
-        ("watch", ["event", n, fault]) => {
-            let known = WatchFault::ALL.into_iter().find(|known| known.as_str() == *fault);
-            Ok(Verb::Watch(number(n)?, known.ok_or("expected dropped, twice, cut or older")?))
+        ("allow", [verb, kind]) => Ok(Verb::Allow((*verb).to_owned(), (*kind).to_owned())),
+        _ => {
+            let words: Vec<&str> = head.split_whitespace().collect();
+            Fault::parse(&words).unwrap_or_else(|| Err(format!("expected a step, found {head:?}"))).map(Verb::Fault)
         }
-        ("request", [n, fault]) => {
-            let known = ApiFault::parse(fault).ok_or("expected refused-CODE, gave-up, silent, cut or foreign")?;
-            Ok(Verb::Request(number(n)?, known))
-        }
-        _ => Err(format!("expected a step, found {head:?}")),
     }
 }
 
@@ -210,12 +226,6 @@ fn model(block: &str) -> Result<Verb, String> {
     let transcript = format!("version: 1\nmatch: position\nlanes:\n{indented}");
     Recorded::parse(&transcript).map_err(|error| error.to_string())?;
     Ok(Verb::Model(transcript))
-}
-
-fn crash(phase: &str, point: &str, number: &str) -> Result<Crash, String> {
-    let phase = Phase::ALL.into_iter().find(|known| known.as_str() == phase).ok_or("expected before, in or after")?;
-    let point = Point::ALL.into_iter().find(|known| known.as_str() == point).ok_or("expected write, append or effect")?;
-    Ok(Crash { point, number: self::number(number)?, phase })
 }
 
 fn named(text: &str) -> Result<Named, String> {
@@ -244,16 +254,6 @@ fn wanted(words: &[&str]) -> Result<Wanted, String> {
     Ok(wanted)
 }
 
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("expected a number, found {text:?}"))
-}
-
-fn time_ms(text: &str) -> Result<u64, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    let parsed = units.iter().find_map(|(unit, ms)| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * ms));
-    parsed.ok_or_else(|| format!("expected a time like 30s, found {text:?}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +267,10 @@ mod tests {
             ("tick soon", 1, "expected a time"),
             ("watch event 2 lost", 1, "expected dropped, twice, cut or older"),
             ("request 2 refused-418", 1, "expected refused-CODE"),
+            ("append 2 lost", 1, "expected refused, refused for TIME, or unheard"),
+            ("refuse take job 403", 1, "expected one of get, list"),
+            ("refuse create job 403 until noon", 1, "expected from N, for TIME"),
+            ("seed one", 1, "expected a number"),
             ("fork r1 as r2 after checkpoint two", 1, "expected a number"),
             ("model\n  coder:\n  - nonsense: 1", 1, "nonsense"),
         ] {

@@ -12,6 +12,7 @@ use super::faults::{Counts, Phase, Plan, Point};
 use super::kubelet::Kubelet;
 use super::network::Wire;
 use super::oracle::Oracle;
+use super::requests::Requests;
 use super::sabotage::{Mind, Sabotage};
 use super::sandbox::Sandboxes;
 use super::tale::Tale;
@@ -31,9 +32,12 @@ pub(crate) struct Sim {
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) mind: Mind,
     pub(crate) counts: Counts,
+    pub(crate) requests: Requests,
     pub(crate) oracle: Oracle,
     pub(crate) tale: Tale,
     pub(crate) end: End,
+    /// The operator that lived last has ended by itself.
+    pub(crate) gave_up: bool,
     /// Until then the journal refuses every append.
     pub(crate) no_rows_until_ms: u64,
     pace: Pace,
@@ -113,9 +117,11 @@ impl Shared {
             sabotage: None,
             mind: Mind::default(),
             counts: Counts::default(),
+            requests: Requests::default(),
             oracle: Oracle::default(),
             tale: Tale::default(),
             end: End::None,
+            gave_up: false,
             no_rows_until_ms: 0,
             pace: Pace { began_ms: 0, since: None },
         };

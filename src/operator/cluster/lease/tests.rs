@@ -148,6 +148,51 @@ fn another_holders_clock_is_never_read() {
     assert_eq!(decide(start + Duration::from_secs(29), &seen, 0, &config("me")), Action::Take { epoch: 2 });
 }
 
+/// One row: who holds the Lease and for how long others are to wait, each look at it (the second of our own monotonic clock, and the
+/// renewTime that stood there), when it is decided, and what. On our wall the clock says 12:00:00 at second 0.
+type Row = (&'static str, Option<&'static str>, Option<u64>, &'static [(u64, Option<&'static str>)], u64, Action);
+
+#[test]
+fn a_clock_that_is_half_a_minute_off_decides_nothing() {
+    const WAIT: Action = Action::Wait(Duration::from_secs(2));
+    const TAKE: Action = Action::Take { epoch: 5 };
+    let wait = |seconds| Action::Wait(Duration::from_secs(seconds));
+    let other = Some("other");
+    let rows: [Row; 20] = [
+        ("just seen; by our wall it was over before", other, Some(15), &[(0, Some("11:59:30"))], 0, WAIT),
+        ("just seen, renewed right now", other, Some(15), &[(0, Some("12:00:00"))], 0, WAIT),
+        ("just seen, renewed in our future", other, Some(15), &[(0, Some("12:00:30"))], 0, WAIT),
+        ("silent for almost as long, clock behind", other, Some(15), &[(0, Some("11:59:30")), (14, Some("11:59:30"))], 14, wait(1)),
+        ("silent for almost as long, clock ahead", other, Some(15), &[(0, Some("12:00:30")), (14, Some("12:00:30"))], 14, wait(1)),
+        ("silent for so long, clock behind", other, Some(15), &[(0, Some("11:59:30")), (15, Some("11:59:30"))], 15, TAKE),
+        ("silent for so long, clock right", other, Some(15), &[(0, Some("12:00:00")), (15, Some("12:00:00"))], 15, TAKE),
+        ("silent for so long, and still in our future", other, Some(15), &[(0, Some("12:00:30")), (15, Some("12:00:30"))], 15, TAKE),
+        ("alive, clock behind", other, Some(15), &[(0, Some("11:59:30")), (14, Some("11:59:44"))], 20, WAIT),
+        ("alive, clock ahead", other, Some(15), &[(0, Some("12:00:30")), (14, Some("12:00:44"))], 20, WAIT),
+        ("alive, its clock set back a minute", other, Some(15), &[(0, Some("12:00:30")), (14, Some("11:59:44"))], 20, WAIT),
+        ("set back, and silent since", other, Some(15), &[(0, Some("12:00:30")), (14, Some("11:59:44"))], 29, TAKE),
+        ("seen late: counted from when we saw it", other, Some(15), &[(40, Some("12:00:00"))], 41, WAIT),
+        ("it asks for more than we would", other, Some(60), &[(0, Some("11:59:30"))], 45, WAIT),
+        ("it asked for more, and that is over", other, Some(60), &[(0, Some("12:00:30"))], 60, TAKE),
+        ("it names no duration: ours", other, None, &[(0, Some("12:00:30"))], 15, TAKE),
+        ("it never renewed", other, Some(15), &[(0, None)], 14, wait(1)),
+        ("it renewed for the first time", other, Some(15), &[(0, None), (10, Some("11:59:40"))], 20, WAIT),
+        ("nobody holds it, whatever time it shows", None, Some(15), &[(0, Some("12:00:30"))], 0, TAKE),
+        ("we held it, whatever time it shows", Some("me"), Some(15), &[(0, Some("12:00:30"))], 0, TAKE),
+    ];
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    for (what, holder, duration, looks, now, decided) in rows {
+        let mut seen = Seen { record: None, since: start };
+        for (second, renewed) in looks {
+            let renewed = renewed.map(|time| format!("2026-01-01T{time}Z").parse().unwrap());
+            let (holder, duration) = (holder.map(str::to_owned), duration.map(Duration::from_secs));
+            seen.observe(after(*second), Some(Record { holder, transitions: 4, renewed, duration }));
+        }
+        assert_eq!(decide(after(now), &seen, 0, &config("me")), decided, "{what}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_acquisition_has_a_higher_epoch() {
     let server = FakeServer::default();

@@ -6,14 +6,10 @@
 use reeve_sim::world::{ApiFault, Scenario, Setting};
 
 use crate::common::{hold, play_one, sample, scenarios, side_by_side};
+use crate::pardon::{differs, pardoned};
 
 /// As in the crash matrix.
 const QUIET_MS: u64 = 70_000;
-
-/// Whether what a server says by this is final: then a run may end by it, with a reason, and whoever waits for another end waits in vain.
-fn may_end_otherwise(fault: ApiFault) -> bool {
-    matches!(fault, ApiFault::Refused(400 | 401 | 403 | 404 | 422))
-}
 
 #[test]
 fn a_fault_of_the_api_server_loses_nothing_and_repeats_nothing() {
@@ -31,19 +27,13 @@ fn a_fault_of_the_api_server_loses_nothing_and_repeats_nothing() {
     }
     let cases = sample(cases);
     let wrong = side_by_side(&cases, |(at, scenario, number, fault)| {
-        let mut faulty = play_one(scenario, &Setting { requests: vec![(*number, *fault)], ..setting() });
-        // Whoever could not read something shows it, and shows later that it can: the text says what is written where nothing goes wrong.
-        // That everything comes to rest is held at the end of each world all the same.
-        faulty.wrong.retain(|why| !(why.starts_with(&format!("{}:", scenario.name)) && why.contains("expected 0 writes")));
-        let mut same = faulty.end == whole[*at].end;
-        if may_end_otherwise(*fault) && !same {
-            // What the text waited for did not come. What must hold in any world holds all the same.
-            faulty.wrong.retain(|why| !why.starts_with(&format!("{}:", scenario.name)));
-            same = true;
-        }
-        let end = if same { String::new() } else { format!("\n{:#?}\ninstead of {:#?}", faulty.end, whole[*at].end) };
-        (!same || !faulty.wrong.is_empty())
-            .then(|| format!("{}, request {number} {fault}: {:#?}{end}\n{}", scenario.name, faulty.wrong, faulty.tale.join("\n")))
+        let faulty = play_one(scenario, &Setting { requests: vec![(*number, *fault)], ..setting() });
+        let mut wrong = pardoned(&scenario.name, &faulty);
+        wrong.extend(differs(&faulty, &whole[*at]));
+        (!wrong.is_empty()).then(|| {
+            let what = faulty.struck.first().map_or_else(String::new, |struck| format!("{} {}", struck.asked.verb, struck.asked.place));
+            format!("{}, request {number} {fault} {what}: {wrong:#?}\n{}", scenario.name, faulty.tale.join("\n"))
+        })
     });
     hold("api faults", cases.len(), &wrong.into_iter().flatten().collect::<Vec<_>>());
 }

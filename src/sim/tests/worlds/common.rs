@@ -90,6 +90,8 @@ pub(crate) fn side_by_side<W: Sync, T: Send>(work: &[W], act: impl Fn(&W) -> T +
 /// Fails with everything that is wrong, the first of it with its tale.
 pub(crate) fn hold(what: &str, played: usize, wrong: &[String]) {
     println!("{what}: {played} worlds, {} wrong", wrong.len());
+    // The first line of each: what the tales below are of.
+    wrong.iter().for_each(|why| println!("  {}", why.split("\n").take(3).map(str::trim).collect::<Vec<_>>().join(" ")));
     assert!(
         wrong.is_empty(),
         "{} of {played} worlds are wrong:\n{}",

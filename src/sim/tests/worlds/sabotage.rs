@@ -37,6 +37,7 @@ const fn shown_in(sabotage: Sabotage) -> (&'static str, Crash) {
         Sabotage::SwallowedConflict => ("job_name_taken", early),
         Sabotage::NoUidCheck => ("made_anew", lost(Point::Effect, 1)),
         Sabotage::DeafToEdits => ("asks_a_person", early),
+        Sabotage::DeafToVotes => ("approved_later", early),
         Sabotage::DeafToDenials => ("denied", early),
         Sabotage::RequesterVotes => ("requester_votes", early),
         Sabotage::ApprovalByName => ("approval_name_taken", early),
@@ -95,6 +96,14 @@ fn every_mistake_is_caught() {
     println!("sabotage: {} worlds of {} mistakes, {} not caught", worlds.len(), rows.len(), missed.len());
     assert!(missed.is_empty(), "not caught: {missed:?}");
     keep(&matrix);
+}
+
+#[test]
+fn a_vote_that_rings_nobody_is_noticed_though_it_is_found_in_the_end() {
+    let scenarios = all_scenarios();
+    let scenario = scenarios.iter().find(|scenario| scenario.name == "approved_later").unwrap();
+    let deaf = play_one(scenario, &Setting { quiet_ms: QUIET_MS, sabotage: Some(Sabotage::DeafToVotes), ..Setting::of(1) });
+    assert!(deaf.wrong.iter().any(|why| why.contains("no row took it up within 10 s")), "{:#?}", deaf.wrong);
 }
 
 /// The matrix, as README has it.

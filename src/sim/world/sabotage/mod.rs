@@ -58,6 +58,8 @@ mistakes! {
     NoUidCheck,
     /// Changes of a run's spec ring nobody.
     DeafToEdits,
+    /// Votes ring nobody.
+    DeafToVotes,
     /// A vote to deny counts for nothing.
     DeafToDenials,
     /// Who asked for something may approve it.

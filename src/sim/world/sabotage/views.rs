@@ -40,6 +40,7 @@ pub(crate) fn told(sim: &mut Sim, kind: &str, mut event: Value) -> Option<Value>
     match sim.sabotage {
         None => return Some(event),
         Some(Sabotage::DeafToEdits) if kind == "AgentRun" && event["type"] == "MODIFIED" => return None,
+        Some(Sabotage::DeafToVotes) if approval && event["type"] == "MODIFIED" => return None,
         Some(Sabotage::ReadsFromCache) if approval => {
             let uid = event["object"]["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
             sim.mind.cached.insert(uid, event["object"].clone());
