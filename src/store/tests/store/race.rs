@@ -3,12 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use axum::http::Method;
-use futures::StreamExt as _;
 use reeve_core::Digest;
 use reeve_store::{Artifacts, StoreError};
 
 use crate::bucket::{Asked, FakeS3, Fault, Gate};
-use crate::shelf::{name_of, place_of};
+use crate::shelf::{PREFIX, name_of, place_of};
 
 const BYTES: &[u8] = b"old, and named by nobody yet";
 /// Requests of a removal, and as many of a put that meets nobody.
@@ -26,10 +25,35 @@ fn digest() -> Digest {
 /// A store with [`BYTES`], two days old.
 async fn with_an_old_one() -> FakeS3 {
     let store = FakeS3::start().await;
-    let artifacts = opened(&store, "operator").await;
-    artifacts.put(BYTES.to_vec()).await.unwrap();
-    store.age(&name_of(&digest()), Duration::from_hours(48));
+    puts_an_old_one(&store);
     store
+}
+
+fn puts_an_old_one(store: &FakeS3) {
+    store.put(&format!("{PREFIX}/{}", name_of(&digest())), BYTES);
+    store.age(&name_of(&digest()), Duration::from_hours(48));
+}
+
+/// Plays each of these on one of a few stores, each with these users, one after the other on each store: clients are dear.
+async fn on_some_stores<T: Clone, R>(all: &[T], users: &[&'static str], play: impl AsyncFn(&FakeS3, &[Artifacts], T) -> R) -> Vec<R> {
+    let play = &play;
+    let on_one = |some: &[T]| {
+        let some = some.to_vec();
+        async move {
+            let store = FakeS3::start().await;
+            let artifacts = futures::future::join_all(users.iter().map(|user| opened(&store, user))).await;
+            let mut results = Vec::new();
+            for one in some {
+                puts_an_old_one(&store);
+                results.push(play(&store, &artifacts, one).await);
+                assert_eq!(artifacts[0].get(&digest()).await.as_deref(), Ok(BYTES));
+                assert!(!store.keys().iter().any(|key| key.contains("doomed/")), "a mark is left: {:?}", store.keys());
+            }
+            results
+        }
+    };
+    let stores = futures::future::join_all(all.chunks(all.len().div_ceil(8)).map(on_one)).await;
+    stores.into_iter().flatten().collect()
 }
 
 async fn opened(store: &FakeS3, user: &str) -> Artifacts {
@@ -75,7 +99,8 @@ async fn a_removal_takes_five_requests_and_a_put_three() {
 async fn what_put_answered_for_is_there_in_whatever_order_requests_arrive() {
     let orders = orders(REMOVAL, PUT + 2);
     assert_eq!(orders.len(), 252);
-    let removed = futures::stream::iter(orders).map(|order| played(order, false)).buffer_unordered(16).collect::<Vec<_>>().await;
+    let removed =
+        on_some_stores(&orders, &["operator", "collection"], async |store, users, order| played(store, users, &order, false).await).await;
     let removed = removed.into_iter().filter(|removed| *removed).count();
     assert!(removed > 20 && removed < 232, "some orders remove it and some do not: {removed}");
 }
@@ -83,13 +108,12 @@ async fn what_put_answered_for_is_there_in_whatever_order_requests_arrive() {
 #[tokio::test]
 async fn what_renew_answered_for_is_there_in_whatever_order_requests_arrive() {
     let orders = orders(REMOVAL, PUT + 2);
-    futures::stream::iter(orders).map(|order| played(order, true)).buffer_unordered(16).collect::<Vec<_>>().await;
+    on_some_stores(&orders, &["operator", "collection"], async |store, users, order| played(store, users, &order, true).await).await;
 }
 
 /// Plays one order; gives whether the collection says that it removed the artifact.
-async fn played(order: Vec<&'static str>, renews: bool) -> bool {
-    let store = with_an_old_one().await;
-    let (collection, operator) = (opened(&store, "collection").await, opened(&store, "operator").await);
+async fn played(store: &FakeS3, users: &[Artifacts], order: &[&'static str], renews: bool) -> bool {
+    let [operator, collection] = users else { panic!("two users were expected") };
     store.takes_in_turn(order.iter().copied());
     let collects = async {
         let removed = collection.remove_old(&digest(), before()).await.unwrap();
@@ -105,36 +129,29 @@ async fn played(order: Vec<&'static str>, renews: bool) -> bool {
     };
     let (removed, ()) = tokio::join!(collects, puts);
     assert_eq!(operator.get(&digest()).await.as_deref(), Ok(BYTES), "{order:?}, removed {removed}");
-    assert!(!store.keys().iter().any(|key| key.contains("doomed/")), "{order:?} leaves a mark");
     removed
 }
 
 /// Two that put, one that renews, and two collections, in orders drawn from a seed.
 #[tokio::test]
 async fn many_at_once_lose_nothing() {
-    let users = ["operator", "another", "third", "collection", "second-collection"];
-    let seeds = 0..150_u64;
-    let play = |seed| async move {
+    const USERS: [&str; 5] = ["operator", "another", "third", "collection", "second-collection"];
+    let seeds: Vec<u64> = (0..120).collect();
+    on_some_stores(&seeds, &USERS, async |store, users, seed| {
         let mut random = fastrand::Rng::with_seed(seed);
-        let store = with_an_old_one().await;
-        let mut opened_by = Vec::new();
-        for user in users {
-            opened_by.push(opened(&store, user).await);
-        }
-        store.takes_in_turn((0..40).map(|_| users[random.usize(..users.len())]).collect::<Vec<_>>());
+        store.takes_in_turn((0..40).map(|_| USERS[random.usize(..USERS.len())]).collect::<Vec<_>>());
         let act = async |place: usize| {
-            let artifacts = &opened_by[place];
             match place {
-                0 | 1 => drop(artifacts.put(BYTES.to_vec()).await.unwrap()),
-                2 => drop(artifacts.renew(&digest()).await.unwrap()),
-                _ => drop(artifacts.remove_old(&digest(), before()).await.unwrap()),
+                0 | 1 => drop(users[place].put(BYTES.to_vec()).await.unwrap()),
+                2 => drop(users[place].renew(&digest()).await.unwrap()),
+                _ => drop(users[place].remove_old(&digest(), before()).await.unwrap()),
             }
-            store.is_finished(users[place]);
+            store.is_finished(USERS[place]);
         };
         tokio::join!(act(0), act(1), act(2), act(3), act(4));
-        assert_eq!(opened_by[0].get(&digest()).await.as_deref(), Ok(BYTES), "seed {seed}");
-    };
-    futures::stream::iter(seeds).map(play).buffer_unordered(16).collect::<Vec<_>>().await;
+        assert_eq!(users[0].get(&digest()).await.as_deref(), Ok(BYTES), "seed {seed}");
+    })
+    .await;
 }
 
 /// A collection is killed after each of its requests. What it has sent may still arrive.
@@ -162,9 +179,7 @@ async fn a_collection_that_was_killed_loses_nothing_and_holds_up_no_longer_than_
             assert!(waits.is_err(), "killed at {method} {key}: a put answers while a removal may come yet");
         }
         gate.opens().await;
-        if marked {
-            store.age("doomed/", Duration::from_mins(61));
-        }
+        store.age("doomed/", Duration::from_mins(61));
         assert_eq!(put.await.unwrap(), Ok(digest()), "killed at {method} {key}");
         assert_eq!(operator.get(&digest()).await.as_deref(), Ok(BYTES), "killed at {method} {key}");
         // A start sweeps what is left of it.
@@ -178,7 +193,7 @@ async fn a_collection_that_was_killed_loses_nothing_and_holds_up_no_longer_than_
 async fn a_put_that_a_removal_holds_up_says_until_when() {
     let store = with_an_old_one().await;
     let artifacts = opened(&store, "operator").await;
-    store.put(&format!("{}/doomed/{}/1-2", crate::shelf::PREFIX, digest().hex()), b"");
+    store.put(&format!("{}/doomed/{}/1-2", PREFIX, digest().hex()), b"");
     let refused = artifacts.put(BYTES.to_vec()).await.unwrap_err();
     let said = refused.to_string();
     assert!(matches!(refused, StoreError::Unavailable { .. }) && said.contains("It can be put again an hour after"), "{said}");
