@@ -41,10 +41,12 @@ pub(super) fn said(error: &object_store::Error) -> String {
     }
     if let Some(error) = cause::<HttpError>(error) {
         let last = last_cause(error);
-        return match error.kind() {
-            HttpErrorKind::Timeout => "it did not answer in time: look at the network and at the endpoint".to_owned(),
-            HttpErrorKind::Connect => format!("no connection ({last}): look at the network and at the endpoint"),
-            _ => format!("the connection failed ({last})"),
+        return if error.kind() == HttpErrorKind::Timeout {
+            "it did not answer in time: look at the network and at the endpoint".to_owned()
+        } else if error.kind() == HttpErrorKind::Connect {
+            format!("no connection ({last}): look at the network and at the endpoint")
+        } else {
+            format!("the connection failed ({last})")
         };
     }
     match cause::<std::io::Error>(error) {

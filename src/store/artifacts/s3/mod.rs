@@ -84,7 +84,9 @@ impl Bucket {
     }
 
     fn unusable(&self, error: StoreError) -> StoreError {
-        StoreError::Unusable { place: self.0.place.clone(), why: error.to_string() }
+        // Which place it is stands at the beginning.
+        let why = error.to_string().replace(&format!("{}: ", self.0.place), "");
+        StoreError::Unusable { place: self.0.place.clone(), why }
     }
 
     fn key(&self, relative: &str) -> Path {

@@ -246,7 +246,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 gate.done.send_replace(true);
                 answer
             });
-            return held.await.unwrap_or_else(|_| Response::new(Body::empty()));
+            held.await.unwrap_or_else(|_| Response::new(Body::empty()))
         }
     }
 }
