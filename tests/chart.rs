@@ -50,10 +50,13 @@ async fn a_value_that_does_not_exist_is_refused() {
 
 /// A SQLite file has one writer, on a local disk; artifacts must be within reach of whoever leads.
 #[tokio::test]
-async fn more_than_one_replica_needs_postgres_and_a_volume_that_all_of_them_reach() {
+async fn more_than_one_replica_needs_postgres_and_artifacts_that_all_of_them_reach() {
     let (two, url) = ("operator.replicas=2", "database.secretName=journal");
     let (many, own) = ("persistence.pvc.accessModes={ReadWriteMany}", "persistence.type=emptyDir");
-    for values in [vec![two], vec![two, many], vec![two, url], vec![two, url, own], vec![many], vec!["operator.replicas=0"]] {
+    let bucket = "artifacts.s3.bucket=team-artifacts";
+    for values in
+        [vec![two], vec![two, many], vec![two, url], vec![two, url, own], vec![two, bucket], vec![many], vec!["operator.replicas=0"]]
+    {
         let values = values.join(",");
         let output = helm(&["template", "reeve", chart().to_str().unwrap(), "--set", &values]).await;
         assert!(!output.status.success(), "--set {values} was taken");
@@ -65,6 +68,69 @@ async fn more_than_one_replica_needs_postgres_and_a_volume_that_all_of_them_reac
     let database = operator["env"].as_array().unwrap().iter().find(|variable| variable["name"] == "REEVE_DATABASE").unwrap();
     assert_eq!(database["valueFrom"], json!({"secretKeyRef": {"name": "journal", "key": "url"}}));
     assert!(operator["args"].as_array().unwrap().contains(&"--replicas=2".into()));
+
+    // With journal and artifacts elsewhere there is nothing to keep on a volume.
+    let objects = rendered(&["--set", &[two, url, bucket].join(",")]).await;
+    let pod = &of_kind(&objects, "Deployment").next().unwrap()["spec"]["template"]["spec"];
+    let state = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "state").unwrap();
+    assert!(state["emptyDir"].is_object(), "{state}");
+    assert_eq!(of_kind(&objects, "PersistentVolumeClaim").count(), 0);
+}
+
+#[tokio::test]
+async fn artifacts_go_into_a_bucket_by_the_keys_of_a_secret_or_by_a_role() {
+    let env = |objects: &[Value]| -> Vec<Value> {
+        let pod = &of_kind(objects, "Deployment").next().unwrap()["spec"]["template"]["spec"];
+        let ours =
+            |variable: &&Value| variable["name"].as_str().is_some_and(|name| name.starts_with("REEVE_ART") || name.starts_with("AWS_"));
+        pod["containers"][0]["env"].as_array().unwrap().iter().filter(ours).cloned().collect()
+    };
+    assert!(env(&rendered(&[]).await).is_empty());
+    let role = rendered(&["--set", "artifacts.s3.bucket=team-artifacts"]).await;
+    assert_eq!(env(&role), [json!({"name": "REEVE_ARTIFACTS", "value": "s3://team-artifacts"})]);
+    assert_eq!(of_kind(&role, "PersistentVolumeClaim").count(), 1, "the journal is still a file");
+    let all = [
+        "bucket=team-artifacts",
+        "prefix=reeve/prod",
+        "endpoint=http://minio.storage:9000",
+        "region=eu-central-1",
+        "secretName=bucket-keys",
+        "pathStyle=false",
+        "allowHTTP=true",
+    ];
+    let set = |values: &[&str]| values.iter().map(|value| format!("artifacts.s3.{value}")).collect::<Vec<_>>().join(",");
+    let key = |name: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "bucket-keys", "key": name}}});
+    let value = |name: &str, value: &str| json!({"name": name, "value": value});
+    assert_eq!(
+        env(&rendered(&["--set", &set(&all)]).await),
+        [
+            value("REEVE_ARTIFACTS", "s3://team-artifacts/reeve/prod"),
+            value("REEVE_ARTIFACTS_ENDPOINT", "http://minio.storage:9000"),
+            value("REEVE_ARTIFACTS_REGION", "eu-central-1"),
+            value("REEVE_ARTIFACTS_PATH_STYLE", "false"),
+            value("REEVE_ARTIFACTS_ALLOW_HTTP", "true"),
+            key("AWS_ACCESS_KEY_ID"),
+            key("AWS_SECRET_ACCESS_KEY"),
+            json!({"name": "AWS_SESSION_TOKEN",
+                "valueFrom": {"secretKeyRef": {"name": "bucket-keys", "key": "AWS_SESSION_TOKEN", "optional": true}}}),
+        ]
+    );
+    for values in [
+        // A bucket is missing, or is none.
+        vec!["prefix=reeve"],
+        vec!["endpoint=https://minio:9000"],
+        vec!["region=eu-central-1"],
+        vec!["secretName=bucket-keys"],
+        vec!["bucket=Team_Artifacts"],
+        vec!["bucket=s3://team-artifacts"],
+        // Plain HTTP that nobody allowed; keys where everybody reads them.
+        vec!["bucket=team-artifacts", "endpoint=http://minio:9000"],
+        vec!["bucket=team-artifacts", "endpoint=https://me:secret@minio:9000"],
+        vec!["bucket=team-artifacts", "accessKey=secret"],
+    ] {
+        let output = helm(&["template", "reeve", chart().to_str().unwrap(), "--set", &set(&values)]).await;
+        assert!(!output.status.success(), "--set {values:?} was taken");
+    }
 }
 
 #[tokio::test]

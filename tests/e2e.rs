@@ -3,6 +3,7 @@
 
 mod anchors;
 mod approvals;
+mod bucket;
 mod budgets;
 mod chart;
 mod crash;

@@ -24,7 +24,7 @@
 mod world;
 
 pub use world::{
-    Cluster, Database, Ended, FakeModel, Gate, OPERATOR, Operator, OwnAdmission, Person, Rows, Start, Turn, Unflushed, Until, World,
-    budget, call, calls, ci_written, deadline, finish, one_line_written, priced_models, random_name, reeve, repository, run_to_end,
-    sandbox_image, says, signing_key, status, workspace, yaml, yaml_all,
+    Bucket, Cluster, Database, Ended, FakeModel, Gate, OPERATOR, Operator, OwnAdmission, Person, Rows, Start, Turn, Unflushed, Until,
+    World, budget, call, calls, ci_written, deadline, finish, one_line_written, priced_models, random_name, reeve, reeve_in, repository,
+    run_to_end, sandbox_image, says, signing_key, status, workspace, yaml, yaml_all,
 };

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
-use reeve_store::{Artifacts, Collected, Collection, MIN_COLLECTED_AGE};
+use reeve_store::{Collected, Collection, MIN_COLLECTED_AGE};
 use serde::Serialize;
 
+use crate::artifact_store::{self, ArtifactsArgument, S3Arguments};
 use crate::exit::Failure;
 use crate::journal::{Database, of_store};
 use crate::output::{self, OutputFormat};
@@ -16,6 +17,7 @@ Examples:
   reeve artifacts gc --dry-run
   kubectl -n reeve-system exec deploy/reeve -- /reeve artifacts gc --older-than 30d
   reeve artifacts gc --archive runs-2026-h1.jsonl
+  reeve artifacts gc --artifacts s3://team-artifacts/reeve --artifacts-region eu-central-1
 
 An artifact stays while any row of the journal names it, or a name such as that of a merge points at it. It may run beside the operator: what is
 put again meanwhile is young, and stays.
@@ -40,9 +42,9 @@ enum Verb {
 struct Collect {
     #[command(flatten)]
     database: Database,
-    /// The artifact store; default `artifacts` in --data-dir
-    #[arg(long, value_name = "DIR")]
-    artifacts: Option<PathBuf>,
+    /// The artifact store: a folder, or s3://BUCKET[/PREFIX]; default `artifacts` in --data-dir. REEVE_ARTIFACTS says it too
+    #[arg(long, value_name = "DIR|URL")]
+    artifacts: Option<ArtifactsArgument>,
     /// Only artifacts that nobody put, or named anew, for so long: days, at least 1, such as 14d
     #[arg(long, value_name = "DAYS", default_value = "14d", value_parser = days)]
     older_than: Duration,
@@ -58,6 +60,8 @@ struct Collect {
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputFormat,
+    #[command(flatten)]
+    s3: S3Arguments,
 }
 
 /// What was collected.
@@ -88,9 +92,10 @@ impl ArtifactsCommand {
 
 impl Collect {
     async fn run(self) -> Result<(), Failure> {
-        let folder = self.artifacts.clone().unwrap_or_else(|| self.database.data_dir().join("artifacts"));
+        let given = self.artifacts.clone().or_else(ArtifactsArgument::of_environment);
+        let place = self.s3.place(given.as_ref(), &self.database.data_dir().join("artifacts"))?;
         // Nothing is swept: the operator may be writing there.
-        let artifacts = Artifacts::open_read_only(&folder).map_err(Failure::unusable)?;
+        let artifacts = artifact_store::open_read_only(&place).await?;
         let journal = self.database.open().await?;
         let before =
             SystemTime::now().checked_sub(self.older_than).ok_or_else(|| Failure::unusable("--older-than reaches too far back"))?;

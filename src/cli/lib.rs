@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod artifact;
+mod artifact_store;
 mod artifacts;
 mod backtest;
 mod cluster;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::artifact_store::{ArtifactsArgument, S3Arguments};
 use crate::cluster::install_crypto;
 use crate::database::{DatabaseArgument, Unquoted};
 use crate::exit::Failure;
@@ -37,6 +38,9 @@ pub(crate) struct Operator {
     /// Default: journal.db in the directory
     #[arg(long, env = crate::database::VARIABLE, hide_env_values = true, value_name = "FILE|URL")]
     database: Option<DatabaseArgument>,
+    /// Where artifacts are kept: a folder, or s3://BUCKET[/PREFIX]. Default: `artifacts` in the directory
+    #[arg(long, env = crate::artifact_store::VARIABLE, hide_env_values = true, value_name = "DIR|URL")]
+    artifacts: Option<ArtifactsArgument>,
     /// Operators that run at the same time, one of which leads. More than one need a PostgreSQL journal
     #[arg(long, env = "REEVE_REPLICAS", value_name = "N", default_value = "1")]
     replicas: NonZeroUsize,
@@ -85,6 +89,8 @@ pub(crate) struct Operator {
     /// What is logged, as tracing's filters have it: `info,reeve_operator=debug`
     #[arg(long, env = "REEVE_LOG", value_name = "FILTER", default_value = reeve_operator::telemetry::DEFAULT_LOG_FILTER)]
     log: String,
+    #[command(flatten)]
+    s3: S3Arguments,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -149,11 +155,12 @@ impl Operator {
             None => Place::File(self.data_dir.join("journal.db")),
         };
         let witness = self.witness_url.map(|url| url.read::<WitnessUrl>("--witness-url")).transpose()?;
+        let artifacts = self.s3.place(self.artifacts.as_ref(), &self.data_dir.join("artifacts"))?;
         Ok(Config {
             namespace: self.namespace,
             // An empty variable is one empty name; it means none.
             watch_namespaces: self.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
-            data_dir: self.data_dir,
+            artifacts,
             journal,
             replicas: self.replicas.get(),
             lease_name: self.lease_name,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::anchors::WitnessUrl;
-use reeve_store::Place;
+use reeve_store::{ArtifactsPlace, Place};
 
 /// Port of the read API in the operator's Pod, which `kubectl reeve` forwards to.
 pub const READ_API_PORT: u16 = 8081;
@@ -18,8 +18,8 @@ pub struct Config {
     pub namespace: String,
     /// Namespaces to work in. None means all.
     pub watch_namespaces: Vec<String>,
-    /// Directory of the artifacts.
-    pub data_dir: PathBuf,
+    /// Where artifacts are kept. It shows itself without its keys.
+    pub artifacts: ArtifactsPlace,
     /// Where the journal lies. It shows itself without its password.
     pub journal: Place,
     /// Operators that run at the same time, at least 1. More than one need a journal that is no file.
@@ -129,7 +129,7 @@ mod tests {
             witness: None,
             namespace: "reeve".to_owned(),
             watch_namespaces: Vec::new(),
-            data_dir: PathBuf::from("/data"),
+            artifacts: ArtifactsPlace::Folder(PathBuf::from("/data/artifacts")),
             journal: journal.parse().unwrap(),
             replicas,
             lease_name: "reeve".to_owned(),

@@ -78,7 +78,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     // Before the journal is touched: nothing is written that could not be signed.
     let keys = Keys::read(&config.journal_key_dir).map_err(Error::Config)?;
     let journal = Journal::open_at(&config.journal).await?;
-    let artifacts = Artifacts::open(&config.data_dir.join("artifacts")).await?;
+    let artifacts = Artifacts::open_at(&config.artifacts).await?;
     let readiness = Readiness::new("waits for the Lease");
     let cannot = |address| move |error| Error::Config(format!("cannot serve on {address}: {error}"));
     let probes = web::serve_probes(config.http_address, readiness.clone(), stop.clone());

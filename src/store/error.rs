@@ -105,10 +105,10 @@ pub enum StoreError {
         why: String,
     },
     /// Cannot be written, or not be reached at all.
-    #[error("{} cannot be used: {why}", path.display())]
+    #[error("{place} cannot be used: {why}")]
     Unusable {
-        /// File or directory.
-        path: PathBuf,
+        /// File, directory or bucket.
+        place: String,
         /// What the system says.
         why: String,
     },

@@ -119,6 +119,11 @@ pub async fn reeve<const N: usize>(arguments: [&str; N]) -> Output {
     run_to_end(Command::new(reeve_binary()).args(arguments)).await
 }
 
+/// Runs `reeve` with these variables in its environment.
+pub async fn reeve_in<const N: usize>(environment: &[(String, String)], arguments: [&str; N]) -> Output {
+    run_to_end(Command::new(reeve_binary()).args(arguments).envs(environment.iter().cloned())).await
+}
+
 /// Runs a program to its end, within the deadline.
 pub async fn run_to_end(command: &mut Command) -> Output {
     let running = command.kill_on_drop(true).output();

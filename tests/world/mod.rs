@@ -1,5 +1,6 @@
 //! A namespace of a real cluster with an operator of its own.
 
+mod bucket;
 mod cluster;
 mod gates;
 mod inside;
@@ -23,7 +24,8 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use cluster::{Cluster, OPERATOR, deadline, reeve, repository, run_to_end, sandbox_image};
+pub use bucket::Bucket;
+pub use cluster::{Cluster, OPERATOR, deadline, reeve, reeve_in, repository, run_to_end, sandbox_image};
 pub use gates::{OwnAdmission, budget};
 pub use journal::Rows;
 pub use model::{FakeModel, Gate, Turn, call, calls, ci_written, finish, one_line_written, says, status};

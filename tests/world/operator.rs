@@ -35,11 +35,22 @@ pub struct Start {
     pub witness: Option<String>,
     /// Name of the admission policy on approvals and of its binding; None for the chart's, bound to the tests' namespaces.
     pub admission: Option<String>,
+    /// Variables beside the usual ones.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Start {
     fn default() -> Start {
-        Start { identity: "first".to_owned(), data: None, crash_at: None, keys: None, log: None, witness: None, admission: None }
+        Start {
+            identity: "first".to_owned(),
+            data: None,
+            crash_at: None,
+            keys: None,
+            log: None,
+            witness: None,
+            admission: None,
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -121,6 +132,8 @@ impl Operator {
             .envs(site.journal.iter().map(|url| ("REEVE_DATABASE", url)))
             .env_remove("REEVE_WITNESS_URL")
             .envs(start.witness.iter().map(|url| ("REEVE_WITNESS_URL", url)))
+            .env_remove("REEVE_ARTIFACTS")
+            .envs(start.environment.iter().cloned())
             .env_remove("REEVE_CRASH_AT")
             .envs(start.crash_at.iter().map(|point| ("REEVE_CRASH_AT", point)))
             .stdin(Stdio::null())

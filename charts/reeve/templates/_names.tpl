@@ -39,6 +39,11 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "reeve.serviceAccount"
 {{- default (printf "%s-journal-key" (include "reeve.fullname" .)) .Values.journal.signingKey.existingSecret -}}
 {{- end -}}
 
+{{- /* Whether the journal and the artifacts are both elsewhere than on the operator's volume. */ -}}
+{{- define "reeve.keepsNothing" -}}
+{{- and (ne .Values.database.secretName "") (ne .Values.artifacts.s3.bucket "") -}}
+{{- end -}}
+
 {{- define "reeve.image" -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}

@@ -19,6 +19,7 @@ use clap::{Args, Subcommand};
 use reeve_store::{Artifacts, Journal, Place, StoreError};
 use tokio::io::{AsyncBufRead, BufReader};
 
+use crate::artifact_store::{self, ArtifactsArgument, S3Arguments};
 use crate::database::DatabaseArgument;
 use crate::exit::Failure;
 pub(crate) use anchor::{RunHead, Saved, agent_runs, root_maps};
@@ -143,12 +144,29 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The artifacts that belong to the rows: those of `given`, or for a journal in --data-dir those beside it.
-    fn artifacts(&self, given: Option<&Path>) -> Result<Option<Artifacts>, Failure> {
-        let default = self.file.is_none().then(|| self.database.data_dir.join("artifacts"));
-        let Some(folder) = given.map(Path::to_owned).or_else(|| default.filter(|folder| folder.is_dir())) else { return Ok(None) };
-        Artifacts::open_read_only(&folder).map(Some).map_err(Failure::unusable)
+    /// The artifacts that belong to the rows: those that are given, or for a database those that the environment names, or else those
+    /// beside it.
+    async fn artifacts(&self, given: &ArtifactsOf) -> Result<Option<Artifacts>, Failure> {
+        let is_database = self.file.is_none();
+        let given_or_named = given.artifacts.clone().or_else(|| ArtifactsArgument::of_environment().filter(|_| is_database));
+        let beside = self.database.data_dir.join("artifacts");
+        if given_or_named.is_none() && !(is_database && beside.is_dir()) {
+            return Ok(None);
+        }
+        let place = given.s3.place(given_or_named.as_ref(), &beside)?;
+        artifact_store::open_read_only(&place).await.map(Some)
     }
+}
+
+/// Where the bodies are that rows only name.
+#[derive(Args, Debug)]
+pub(crate) struct ArtifactsOf {
+    /// The artifact store, a folder or s3://BUCKET[/PREFIX], with the bodies over 256 KiB, and policy texts that an early release kept only
+    /// there; default for a database: REEVE_ARTIFACTS, or `artifacts` in --data-dir
+    #[arg(long, value_name = "DIR|URL")]
+    artifacts: Option<ArtifactsArgument>,
+    #[command(flatten)]
+    s3: S3Arguments,
 }
 
 type Lines = Box<dyn AsyncBufRead + Unpin + Send>;

@@ -12,7 +12,7 @@ use tokio::io::AsyncBufReadExt as _;
 
 use super::branches::{self, Branches};
 use super::show::{Chosen, PAGE_ROWS};
-use super::{Source, lines, of_store};
+use super::{ArtifactsOf, Source, lines, of_store};
 use crate::exit::Failure;
 
 /// As many of a UID as tell runs of one name apart.
@@ -30,9 +30,8 @@ pub(super) struct Runs {
     /// Every run
     #[arg(long)]
     all: bool,
-    /// The artifact store, for bodies over 256 KiB, and policy texts that an early release kept only there; default `artifacts` in --data-dir
-    #[arg(long, value_name = "DIR")]
-    artifacts: Option<PathBuf>,
+    #[command(flatten)]
+    artifacts: ArtifactsOf,
 }
 
 impl Runs {
@@ -50,7 +49,7 @@ impl Runs {
             }
             None => each_of(&self.source.database.open().await?, &Stream::operator(), None, |row| kept.take(row)).await?,
         }
-        let Some(artifacts) = self.source.artifacts(self.artifacts.as_deref())? else { return Ok(kept.texts) };
+        let Some(artifacts) = self.source.artifacts(&self.artifacts).await? else { return Ok(kept.texts) };
         for digest in std::mem::take(&mut kept.missing) {
             // One that is not there is said where a decision names it.
             if let Ok(text) = artifacts.get(&digest).await {
@@ -66,7 +65,7 @@ impl Runs {
     /// [`Failure::Unusable`] when there is no such run.
     pub(super) async fn each(&self, mut texts: Texts, mut take: impl FnMut(&Texts, &Row) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut any = false;
-        let artifacts = self.source.artifacts(self.artifacts.as_deref())?;
+        let artifacts = self.source.artifacts(&self.artifacts).await?;
         match &self.source.file {
             Some(file) => {
                 let mut chosen = Chosen::new(self.run.as_deref());
@@ -108,7 +107,7 @@ impl Runs {
     /// # Errors
     /// [`Failure::No`] where a parent's rows are not what its fork names.
     pub(super) async fn branches(&self) -> Result<Branches, Failure> {
-        let artifacts = self.source.artifacts(self.artifacts.as_deref())?;
+        let artifacts = self.source.artifacts(&self.artifacts).await?;
         match &self.source.file {
             // It can be read once only: a fork's first row then says that its parent's rows were not read.
             Some(file) if file.as_os_str() == "-" => Ok(Branches::new()),

@@ -9,7 +9,7 @@ use reeve_store::{Beside, VerifyError, verify_export_with, verify_links};
 use serde::Serialize;
 
 use super::anchor::Saved;
-use super::{Source, is_an_answer, lines, of_store};
+use super::{ArtifactsOf, Source, is_an_answer, lines, of_store};
 use crate::cluster::Connection;
 use crate::exit::Failure;
 use crate::output::{self, OutputFormat};
@@ -56,16 +56,15 @@ pub(super) struct Verify {
     /// lines of a witness
     #[arg(long = "anchor", value_name = "FILE")]
     anchors: Vec<PathBuf>,
-    /// The artifact store: each body that is kept there (those over 256 KiB) must be there and be what its row names; default `artifacts` in
-    /// --data-dir, if the journal there is what is checked
-    #[arg(long, value_name = "DIR")]
-    artifacts: Option<PathBuf>,
     /// A file of runs that were archived; repeatable. Its rows are checked where they stood. Without it the journal says which runs are there
     #[arg(long = "archive", value_name = "FILE")]
     archives: Vec<PathBuf>,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: OutputFormat,
+    /// Each body that is kept there must be there, and be what its row names
+    #[command(flatten)]
+    artifacts: ArtifactsOf,
     #[command(flatten)]
     connection: Connection,
 }
@@ -116,7 +115,7 @@ impl Verify {
         let roots = saved.roots()?;
         let keys = self.public_keys.iter().map(|file| public_key(file)).collect::<Result<Vec<_>, _>>()?;
         let verifier = Verifier::expecting(Expected { heads: saved.heads, roots, keys, run: self.run.clone() });
-        let beside = Beside { artifacts: self.source.artifacts(self.artifacts.as_deref())?, archives: self.archives.clone() };
+        let beside = Beside { artifacts: self.source.artifacts(&self.artifacts).await?, archives: self.archives.clone() };
         let checked = match &self.source.file {
             Some(file) => match verify_export_with(lines(file).await?, verifier, &beside).await {
                 // What came through a pipe is gone: what of it was not compared is said.

@@ -136,7 +136,7 @@ fn config() -> Config {
     Config {
         namespace: NAMESPACE.to_owned(),
         watch_namespaces: Vec::new(),
-        data_dir: std::path::PathBuf::new(),
+        artifacts: reeve_store::ArtifactsPlace::Folder(std::path::PathBuf::new()),
         journal: Place::File(std::path::PathBuf::new()),
         replicas: 1,
         journal_key_dir: std::path::PathBuf::new(),

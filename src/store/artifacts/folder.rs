@@ -41,7 +41,7 @@ impl Folder {
                 }
                 sync_directory(&swept)
             };
-            sweep().map_err(|error| StoreError::Unusable { path: swept.to_path_buf(), why: error.to_string() })
+            sweep().map_err(|error| StoreError::Unusable { place: swept.display().to_string(), why: error.to_string() })
         })
         .await?;
         Ok(Folder { root, next: Arc::default() })
@@ -50,8 +50,8 @@ impl Folder {
     pub(super) fn open_read_only(directory: &Path) -> Result<Folder, StoreError> {
         match std::fs::metadata(directory) {
             Ok(meta) if meta.is_dir() => Ok(Folder { root: directory.into(), next: Arc::default() }),
-            Ok(_) => Err(StoreError::Unusable { path: directory.to_owned(), why: "it is not a directory".to_owned() }),
-            Err(error) => Err(StoreError::Unusable { path: directory.to_owned(), why: error.to_string() }),
+            Ok(_) => Err(StoreError::Unusable { place: directory.display().to_string(), why: "it is not a directory".to_owned() }),
+            Err(error) => Err(StoreError::Unusable { place: directory.display().to_string(), why: error.to_string() }),
         }
     }
 

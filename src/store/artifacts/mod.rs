@@ -4,8 +4,11 @@
 //! (`bytes_that_changed_are_never_handed_out`)
 
 mod collect;
+mod credentials;
 mod folder;
 mod memory;
+mod place;
+mod s3;
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -17,6 +20,8 @@ use crate::StoreError;
 pub use collect::{MIN_COLLECTED_AGE, OldArtifact};
 use folder::Folder;
 use memory::Memory;
+pub use place::{ArtifactsPlace, InvalidArtifactsPlace, S3Options, S3Place};
+use s3::Bucket;
 
 /// The largest artifact, bytes: a packed workspace.
 pub const MAX_ARTIFACT_BYTES: u64 = reeve_core::limits::MAX_WORKSPACE_BYTES;
@@ -29,6 +34,7 @@ pub struct Artifacts(Place);
 #[derive(Clone, Debug)]
 enum Place {
     Folder(Folder),
+    S3(Bucket),
     Memory(Memory),
 }
 
@@ -49,21 +55,47 @@ impl Artifacts {
         Ok(Artifacts(Place::Folder(Folder::open_read_only(directory)?)))
     }
 
+    /// Opens the store that this process writes, wherever it is, as [`Artifacts::open`] does. A bucket must be there, and is tried: that it
+    /// can be written, listed and read, that a list shows what was just written, and that its clock and this machine's agree. rustls'
+    /// `CryptoProvider` must be installed in the process.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub async fn open_at(place: &ArtifactsPlace) -> Result<Artifacts, StoreError> {
+        match place {
+            ArtifactsPlace::Folder(directory) => Artifacts::open(directory).await,
+            ArtifactsPlace::S3(place) => Ok(Artifacts(Place::S3(Bucket::open(place).await?))),
+        }
+    }
+
+    /// Opens a store to read it, wherever it is, and changes nothing. A bucket must be there, and is listed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub async fn open_read_only_at(place: &ArtifactsPlace) -> Result<Artifacts, StoreError> {
+        match place {
+            ArtifactsPlace::Folder(directory) => Artifacts::open_read_only(directory),
+            ArtifactsPlace::S3(place) => Ok(Artifacts(Place::S3(Bucket::open_read_only(place).await?))),
+        }
+    }
+
     /// A store that ends with its last clone. Starts no thread and never waits: the same calls in the same order find the same.
     pub fn in_memory() -> Artifacts {
         Artifacts(Place::Memory(Memory::default()))
     }
 
-    /// Keeps these bytes. They are durable when this returns.
+    /// Keeps these bytes. They are durable when this returns, and no collection that spares what is a day old has taken them or will.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`], [`StoreError::Unavailable`].
+    /// [`StoreError::TooLarge`]; [`StoreError::Unavailable`], also where a removal of the same bytes is under way in a bucket and does not
+    /// end: then in an hour at most they can be put.
     pub async fn put(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
         if bytes.len() as u64 > MAX_ARTIFACT_BYTES {
             return Err(StoreError::TooLarge { what: "an artifact".to_owned(), bytes: bytes.len() as u64, limit: MAX_ARTIFACT_BYTES });
         }
         match &self.0 {
             Place::Folder(folder) => folder.put(bytes).await,
+            Place::S3(bucket) => bucket.put(bytes).await,
             Place::Memory(memory) => Ok(memory.put(bytes)),
         }
     }
@@ -75,6 +107,7 @@ impl Artifacts {
     pub async fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         match &self.0 {
             Place::Folder(folder) => folder.get(digest).await,
+            Place::S3(bucket) => bucket.get(digest).await,
             Place::Memory(memory) => memory.get(digest),
         }
     }
@@ -104,6 +137,7 @@ impl Artifacts {
         }
         match &self.0 {
             Place::Folder(folder) => folder.point(name, digest).await,
+            Place::S3(bucket) => bucket.point(name, digest).await,
             Place::Memory(memory) => {
                 memory.point(name, *digest);
                 Ok(())
@@ -119,6 +153,7 @@ impl Artifacts {
         let name = Name::parse(name)?;
         match &self.0 {
             Place::Folder(folder) => folder.pointed(name).await,
+            Place::S3(bucket) => bucket.pointed(name).await,
             Place::Memory(memory) => Ok(memory.pointed(name)),
         }
     }
@@ -131,6 +166,7 @@ impl Artifacts {
     pub async fn renew(&self, digest: &Digest) -> Result<bool, StoreError> {
         match &self.0 {
             Place::Folder(folder) => folder.renew(digest).await,
+            Place::S3(bucket) => bucket.renew(digest).await,
             Place::Memory(memory) => Ok(memory.has(digest)),
         }
     }
@@ -142,17 +178,20 @@ impl Artifacts {
     pub async fn old(&self, before: SystemTime) -> Result<Vec<OldArtifact>, StoreError> {
         match &self.0 {
             Place::Folder(folder) => folder.old(before).await,
+            Place::S3(bucket) => bucket.old(before).await,
             Place::Memory(_) => Ok(Vec::new()),
         }
     }
 
-    /// Removes an artifact that no row names, if it is still older than that. Whether it was removed: one that was put again stays.
+    /// Removes an artifact that no row names, if it is still older than that. Whether it was removed: one that was put again stays. From a
+    /// bucket nothing goes that is younger than [`MIN_COLLECTED_AGE`] by the bucket's clock, whatever `before` says.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`]: of a bucket it may not be known whether it was removed, and the message says so.
     pub async fn remove_old(&self, digest: &Digest, before: SystemTime) -> Result<bool, StoreError> {
         match &self.0 {
             Place::Folder(folder) => folder.remove_old(digest, before).await,
+            Place::S3(bucket) => bucket.remove_old(digest, before).await,
             Place::Memory(_) => Ok(false),
         }
     }
@@ -164,6 +203,7 @@ impl Artifacts {
     pub async fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
         match &self.0 {
             Place::Folder(folder) => folder.has(digest).await,
+            Place::S3(bucket) => bucket.has(digest).await,
             Place::Memory(memory) => Ok(memory.has(digest)),
         }
     }

@@ -19,7 +19,7 @@ pub(super) struct WriterLock {
 /// Makes sure of the place, then of being alone there.
 pub(super) fn claim(path: &Path) -> Result<WriterLock, StoreError> {
     let directory = directory_of(path);
-    let unusable = |why: String| StoreError::Unusable { path: directory.clone(), why };
+    let unusable = |why: String| StoreError::Unusable { place: directory.display().to_string(), why };
     let meta = std::fs::metadata(&directory).map_err(|error| unusable(error.to_string()))?;
     if !meta.is_dir() {
         return Err(unusable("it is not a directory".to_owned()));
@@ -33,7 +33,7 @@ pub(super) fn claim(path: &Path) -> Result<WriterLock, StoreError> {
 
 fn lock(path: &Path) -> Result<WriterLock, StoreError> {
     let lock_path = beside(path, ".lock");
-    let unusable = |error: &std::io::Error| StoreError::Unusable { path: lock_path.clone(), why: error.to_string() };
+    let unusable = |error: &std::io::Error| StoreError::Unusable { place: lock_path.display().to_string(), why: error.to_string() };
     // Not truncated: until the lock is ours, what it says is another's.
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(|error| unusable(&error))?;
@@ -56,11 +56,11 @@ pub(super) fn looks_like_a_database(path: &Path) -> Result<(), StoreError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(StoreError::Unusable { path: path.to_owned(), why: error.to_string() }),
+        Err(error) => return Err(StoreError::Unusable { place: path.display().to_string(), why: error.to_string() }),
     };
     let mut header = Vec::with_capacity(SQLITE_HEADER.len());
     let read = file.take(SQLITE_HEADER.len() as u64).read_to_end(&mut header);
-    read.map_err(|error| StoreError::Unusable { path: path.to_owned(), why: error.to_string() })?;
+    read.map_err(|error| StoreError::Unusable { place: path.display().to_string(), why: error.to_string() })?;
     if header.is_empty() || header == SQLITE_HEADER {
         return Ok(());
     }

@@ -42,7 +42,7 @@ pub(super) async fn open(path: &Path) -> Result<(impl super::writer::Database + 
 /// Opens the file to read, beside a writer that lives or as a copy. Makes no file of its own for a copy.
 pub(super) async fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
     if let Err(error) = std::fs::metadata(path) {
-        return Err(StoreError::Unusable { path: path.to_owned(), why: error.to_string() });
+        return Err(StoreError::Unusable { place: path.display().to_string(), why: error.to_string() });
     }
     file::looks_like_a_database(path)?;
     // SQLite keeps the log for as long as a writer has the file open. Without one the file is whole by itself, and reading it as

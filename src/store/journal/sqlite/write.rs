@@ -255,7 +255,10 @@ async fn write_ahead(connection: &mut SqliteConnection, path: &Path) -> Result<(
     if mode == "wal" {
         return Ok(());
     }
-    Err(StoreError::Unusable { path: path.to_owned(), why: format!("SQLite could not set write-ahead logging there, only {mode}") })
+    Err(StoreError::Unusable {
+        place: path.display().to_string(),
+        why: format!("SQLite could not set write-ahead logging there, only {mode}"),
+    })
 }
 
 /// Copies the log into the file and syncs both.

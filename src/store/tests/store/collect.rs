@@ -1,8 +1,6 @@
 //! Which artifacts may go.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use reeve_core::Digest;
@@ -11,29 +9,22 @@ use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_store::{Artifacts, Collected, Collection, Journal, StoreError};
 
 use crate::given;
-use crate::home::{Home, on_every_database};
+use crate::home::Home;
+use crate::shelf::{Shelf, on_every_database_and_shelf, on_every_shelf};
 
-on_every_database!(what_a_row_names_stays, what_is_put_again_while_a_collection_looks_stays);
+on_every_database_and_shelf!(what_a_row_names_stays, what_is_put_again_while_a_collection_looks_stays);
+on_every_shelf!(nothing_is_removed_where_a_body_cannot_be_read, nothing_is_collected_where_a_name_points_at_no_digest);
 
 /// A time that what [`aged`] made old lies before, and what was put since then does not.
 fn before() -> SystemTime {
     SystemTime::now() - Duration::from_hours(24)
 }
 
-fn file_of(root: &Path, digest: &Digest) -> std::path::PathBuf {
-    let hex = digest.hex();
-    root.join(&hex[..2]).join(&hex[2..])
-}
-
 /// Puts bytes as if that had been two days ago.
-async fn aged(artifacts: &Artifacts, root: &Path, bytes: &[u8]) -> Digest {
+async fn aged(artifacts: &Artifacts, shelf: &Shelf, bytes: &[u8]) -> Digest {
     let digest = artifacts.put(bytes.to_vec()).await.unwrap();
-    age(root, &digest);
+    shelf.age(&digest);
     digest
-}
-
-fn age(root: &Path, digest: &Digest) {
-    File::open(file_of(root, digest)).unwrap().set_modified(SystemTime::now() - Duration::from_hours(48)).unwrap();
 }
 
 async fn collect(journal: &Journal, artifacts: &Artifacts, dry_run: bool) -> Collected {
@@ -46,21 +37,23 @@ fn digests(collected: &Collected) -> BTreeSet<Digest> {
     collected.unnamed.iter().map(|artifact| artifact.digest).collect()
 }
 
-async fn what_a_row_names_stays(home: Home) {
+async fn what_a_row_names_stays(home: Home, shelf: Shelf) {
     let journal = home.open().await;
-    let directory = given::directory();
-    let root = directory.path();
-    let artifacts = Artifacts::open(root).await.unwrap();
-    let named = aged(&artifacts, root, b"named in words").await;
-    let pointed = aged(&artifacts, root, b"pointed at").await;
+    let artifacts = shelf.open().await;
+    if let Shelf::Bucket(store) = &shelf {
+        // Lists come in pieces.
+        store.gives_at_once(3);
+    }
+    let named = aged(&artifacts, &shelf, b"named in words").await;
+    let pointed = aged(&artifacts, &shelf, b"pointed at").await;
     artifacts.point("merged/goal", &pointed).await.unwrap();
-    let in_a_body = aged(&artifacts, root, b"named in a body that is kept").await;
+    let in_a_body = aged(&artifacts, &shelf, b"named in a body that is kept").await;
     let young = artifacts.put(b"young".to_vec()).await.unwrap();
-    let unnamed = [aged(&artifacts, root, b"a").await, aged(&artifacts, root, b"b").await];
-    std::fs::write(root.join("00").join("not-a-digest"), "x").or_else(|_| std::fs::create_dir(root.join("00"))).unwrap();
+    let unnamed = [aged(&artifacts, &shelf, b"a").await, aged(&artifacts, &shelf, b"b").await];
+    shelf.put("00/not-a-digest", b"x");
     let mut large = given::thought(&format!("{} {in_a_body}", "x".repeat(MAX_EVENT_BODY_BYTES)));
     let body = artifacts.put(large.take_large_body().unwrap().unwrap()).await.unwrap();
-    age(root, &body);
+    shelf.age(&body);
     let drafts = vec![given::thought(&format!("see {named}.")), large];
     journal.append(Epoch(1), &Stream::run("a"), None, drafts).await.unwrap();
 
@@ -80,13 +73,11 @@ async fn what_a_row_names_stays(home: Home) {
 }
 
 /// The race: bytes that are there already, old and unnamed, are put again, and their row comes after the collection has read the rows.
-async fn what_is_put_again_while_a_collection_looks_stays(home: Home) {
+async fn what_is_put_again_while_a_collection_looks_stays(home: Home, shelf: Shelf) {
     let journal = home.open().await;
-    let directory = given::directory();
-    let root = directory.path();
-    let artifacts = Artifacts::open(root).await.unwrap();
-    let (put, renewed) = (aged(&artifacts, root, b"put again").await, aged(&artifacts, root, b"renewed").await);
-    let (rowed, unnamed) = (aged(&artifacts, root, b"its row comes first").await, aged(&artifacts, root, b"unnamed").await);
+    let artifacts = shelf.open().await;
+    let (put, renewed) = (aged(&artifacts, &shelf, b"put again").await, aged(&artifacts, &shelf, b"renewed").await);
+    let (rowed, unnamed) = (aged(&artifacts, &shelf, b"its row comes first").await, aged(&artifacts, &shelf, b"unnamed").await);
 
     let mut collection = Collection::of(&artifacts, before()).await.unwrap();
     journal.append(Epoch(1), &Stream::run("a"), None, vec![given::thought(&rowed.to_string())]).await.unwrap();
@@ -106,15 +97,14 @@ async fn what_is_put_again_while_a_collection_looks_stays(home: Home) {
     assert_eq!(artifacts.get(&unnamed).await.unwrap(), b"unnamed");
 }
 
-/// The same, by threads: whatever the order, an artifact that `put` answered for is there afterwards.
+/// The same, by threads: whatever the order, an artifact that `put` answered for is there afterwards. (For a bucket: `race.rs`.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_put_answered_for_is_there_whatever_is_removed_at_the_same_time() {
-    let directory = given::directory();
-    let root = directory.path();
-    let artifacts = Artifacts::open(root).await.unwrap();
+    let shelf = Shelf::folder().await;
+    let artifacts = shelf.open().await;
     for round in 0..60_u32 {
         let bytes = round.to_be_bytes();
-        let digest = aged(&artifacts, root, &bytes).await;
+        let digest = aged(&artifacts, &shelf, &bytes).await;
         let (remover, putter) = (artifacts.clone(), artifacts.clone());
         let removing = tokio::spawn(async move { remover.remove_old(&digest, before()).await.unwrap() });
         let putting = tokio::spawn(async move { putter.put(bytes.to_vec()).await.unwrap() });
@@ -124,14 +114,19 @@ async fn what_put_answered_for_is_there_whatever_is_removed_at_the_same_time() {
     }
 }
 
-#[tokio::test]
-async fn nothing_is_removed_where_a_body_cannot_be_read() {
+async fn nothing_is_removed_where_a_body_cannot_be_read(shelf: Shelf) {
     let journal = Home::memory().await.open().await;
-    let directory = given::directory();
-    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    let artifacts = shelf.open().await;
     let mut large = given::thought(&"x".repeat(MAX_EVENT_BODY_BYTES));
     let digest = Digest::of(large.take_large_body().unwrap().unwrap());
     journal.append(Epoch(1), &Stream::run("a"), None, vec![large]).await.unwrap();
     let mut collection = Collection::of(&artifacts, before()).await.unwrap();
     assert_eq!(collection.look_through(&journal, &artifacts).await, Err(StoreError::Missing { digest }));
+}
+
+async fn nothing_is_collected_where_a_name_points_at_no_digest(shelf: Shelf) {
+    let artifacts = shelf.open().await;
+    aged(&artifacts, &shelf, b"perhaps pointed at").await;
+    shelf.put("refs/goals/a", b"sha256:no");
+    assert!(matches!(Collection::of(&artifacts, before()).await, Err(StoreError::Malformed { .. })));
 }

@@ -7,8 +7,10 @@ use reeve_store::{Artifacts, Beside, Journal, StoreError, VerifyError, verify_ex
 
 use crate::given;
 use crate::home::{Home, on_every_database};
+use crate::shelf::{Shelf, name_of, on_every_database_and_shelf};
 
-on_every_database!(a_large_body_is_named_by_its_row_and_checked_with_the_artifacts, a_row_names_no_body_that_fits_it);
+on_every_database!(a_row_names_no_body_that_fits_it);
+on_every_database_and_shelf!(a_large_body_is_named_by_its_row_and_checked_with_the_artifacts);
 
 fn verifier() -> Verifier {
     Verifier::expecting(Expected::default())
@@ -24,10 +26,9 @@ async fn with_a_large_body(journal: &Journal, artifacts: &Artifacts) -> (Vec<Row
     (journal.append(Epoch(1), &Stream::run("a"), None, drafts).await.unwrap(), digest)
 }
 
-async fn a_large_body_is_named_by_its_row_and_checked_with_the_artifacts(home: Home) {
+async fn a_large_body_is_named_by_its_row_and_checked_with_the_artifacts(home: Home, shelf: Shelf) {
     let journal = home.open().await;
-    let directory = given::directory();
-    let artifacts = Artifacts::open(directory.path()).await.unwrap();
+    let artifacts = shelf.open().await;
     let (rows, digest) = with_a_large_body(&journal, &artifacts).await;
     assert!(rows[1].body.len() < 200 && rows[1].body.contains(&digest.to_string()));
     assert_eq!(journal.read(&Stream::run("a"), Seq(1), 10).await.unwrap(), rows);
@@ -45,15 +46,14 @@ async fn a_large_body_is_named_by_its_row_and_checked_with_the_artifacts(home: H
         assert_eq!(verify_export_with(export.as_slice(), verifier(), beside).await.unwrap(), verified);
     }
 
-    let hex = digest.hex();
-    let file = directory.path().join(&hex[..2]).join(&hex[2..]);
-    let bytes = std::fs::read(&file).unwrap();
+    let name = name_of(&digest);
+    let bytes = shelf.bytes(&name).unwrap();
     for (found, what) in
         [(Some([&bytes[..bytes.len() - 3], b"y\"}"].concat()), "corrupt"), (Some(Vec::new()), "corrupt"), (None, "not in the store")]
     {
         match found {
-            Some(found) => std::fs::write(&file, found).unwrap(),
-            None => std::fs::remove_file(&file).unwrap(),
+            Some(found) => shelf.put(&name, &found),
+            None => shelf.remove(&name),
         }
         for refused in [
             journal.verify_with(verifier(), &with_artifacts).await.unwrap_err(),
