@@ -20,6 +20,7 @@ mod lost;
 mod matrix;
 mod models;
 mod policy;
+mod redaction;
 mod references;
 mod refusals;
 mod run;

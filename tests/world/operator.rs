@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -29,13 +29,17 @@ pub struct Start {
     pub crash_at: Option<String>,
     /// Directory of the keys that sign the journal; None for the world's own.
     pub keys: Option<PathBuf>,
+    /// What is logged; None for what is worth reading after a failure.
+    pub log: Option<String>,
+    /// URL of a witness, None for none.
+    pub witness: Option<String>,
     /// Name of the admission policy on approvals and of its binding; None for the chart's, bound to the tests' namespaces.
     pub admission: Option<String>,
 }
 
 impl Default for Start {
     fn default() -> Start {
-        Start { identity: "first".to_owned(), data: None, crash_at: None, keys: None, admission: None }
+        Start { identity: "first".to_owned(), data: None, crash_at: None, keys: None, log: None, witness: None, admission: None }
     }
 }
 
@@ -110,11 +114,13 @@ impl Operator {
             .args(["--approval-binding", start.admission.as_deref().unwrap_or("reeve-tests-approvals")])
             .args(["--decision-binding", "reeve-tests-approval-decision"])
             .args(["--max-concurrent-runs", "25"])
-            .args(["--log-format", "text", "--log", "info,rmcp=warn"])
+            .args(["--log-format", "text", "--log", start.log.as_deref().unwrap_or("info,rmcp=warn")])
             .env("KUBECONFIG", &site.kubeconfig)
             .env("NO_COLOR", "1")
             .env_remove("REEVE_DATABASE")
             .envs(site.journal.iter().map(|url| ("REEVE_DATABASE", url)))
+            .env_remove("REEVE_WITNESS_URL")
+            .envs(start.witness.iter().map(|url| ("REEVE_WITNESS_URL", url)))
             .env_remove("REEVE_CRASH_AT")
             .envs(start.crash_at.iter().map(|point| ("REEVE_CRASH_AT", point)))
             .stdin(Stdio::null())
@@ -143,6 +149,20 @@ impl Operator {
     /// Whether its log so far holds this text.
     pub fn has_said(&self, text: &str) -> bool {
         self.log.0.borrow().iter().any(|line| line.contains(text))
+    }
+
+    /// Every line of its log so far.
+    pub fn said(&self) -> String {
+        self.log.tail(usize::MAX)
+    }
+
+    /// What its web server answers at this path, with the headers.
+    pub async fn serves(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.http).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: reeve\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     /// Waits until it has ended by itself.

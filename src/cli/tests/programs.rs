@@ -51,6 +51,34 @@ fn journal(directory: &Path) -> Vec<Row> {
     })
 }
 
+/// clap quotes what it does not take, and the system what it does not find.
+#[test]
+fn no_error_shows_a_password_that_was_given_in_a_url() {
+    let (database, witness) = ("postgres://reeve:hunter2canary@h/db", "ftp://user:hunter2canary@w/hunter2canary?token=hunter2canary");
+    let operator = ["operator", "--namespace", "n", "--identity", "i", "--sandbox-installer-image", "x"];
+    let table: Vec<(Vec<&str>, Option<(&str, &str)>)> = vec![
+        (vec!["journal", "verify", database], None),
+        (vec!["journal", "verify", "--data-base", database], None),
+        (vec!["journal", "verify", "--database", "mysql://reeve:hunter2canary@h/db"], None),
+        (vec!["journal", "verify", "--output", database], None),
+        (vec!["journal", "verify", "--file", database], None),
+        (vec!["journal", "check-proof", database, "--public-key", database], None),
+        (vec!["journal", "what-if", "--all", "--policy", database, "--file", "f"], None),
+        (vec![database], None),
+        (vec!["journal", "verify"], Some(("REEVE_DATABASE", "mysql://reeve:hunter2canary@h/db"))),
+        ([&operator[..], &["--database", "mysql://reeve:hunter2canary@h/db"]].concat(), None),
+        ([&operator[..], &["--witness-url", witness]].concat(), None),
+        (operator.to_vec(), Some(("REEVE_WITNESS_URL", witness))),
+        ([&operator[..], &["--log-format", database]].concat(), None),
+    ];
+    for (arguments, variable) in table {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reeve"));
+        let output = command.args(&arguments).env_clear().envs(variable).stdin(Stdio::null()).output().unwrap();
+        let shown = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(code(&output) == 2 && shown.contains("error: ") && !shown.contains("hunter2"), "{arguments:?} {variable:?}: {shown}");
+    }
+}
+
 #[test]
 fn a_whole_journal_verifies_and_says_how_much_it_is() {
     let directory = tempfile::tempdir().unwrap();

@@ -192,7 +192,7 @@ fn no_event_keeps_a_value_wherever_a_model_a_tool_or_a_person_wrote_it() {
     let redactor = Redactor::new([canary.to_owned()]);
     let digest = Digest::of(b"x");
     let table = [
-        json!({"kind": "model.response", "body": {"result": "failure", "failure": "rejected", "message": canary, "attempts": 1}}),
+        json!({"kind": "model.response", "body": {"result": "failure", "failure": "Refused", "message": canary, "attempts": 1}}),
         json!({"kind": "thought.summary", "body": {"text": canary}}),
         json!({"kind": "tool.requested", "body": {"key": "k", "callId": "c", "name": "fs.write", "arguments": {"path": canary, canary: [canary]},
             "canonical": {"tool": "fs.write", "arguments": {"path": canary, "content": canary}, "argv": [canary],

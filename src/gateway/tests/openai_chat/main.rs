@@ -12,6 +12,8 @@ mod server;
 use server::{Reply, Server};
 
 const KEY: &str = "canary-key-that-must-not-show";
+/// It and the space before it, behind the whole groups of `Bearer`.
+const IN_BASE64: &str = "IGNhbmFyeS1rZXktdGhhdC1tdXN0LW5vdC1zaG93";
 
 fn config(url: &str) -> OpenAiChatConfig {
     OpenAiChatConfig { api_key: Some(Secret::new(KEY)), ..OpenAiChatConfig::new(format!("{url}/v1")) }
@@ -163,6 +165,7 @@ async fn a_key_is_sent_to_its_server_and_stands_in_no_text() {
         echo("200 OK"),
         Reply::of("400 Bad Request", format!("{}{KEY}", "x".repeat(490))),
         Reply::of("200 OK", format!("<p>{KEY}</p>")),
+        Reply::of("400 Bad Request", format!("in base64 QmVhcmVy{IN_BASE64}")),
         Reply::of("200 OK", format!(r#"{{"choices": "{KEY}"}}"#)),
         Reply::raw("400 Bad Request\r\ncontent-length: 1000", &KEY.as_bytes()[..25]),
         Reply::raw("400 Bad Request", format!("{}{KEY}", " ".repeat(64 * 1024 - 25)).as_bytes()),
@@ -173,7 +176,7 @@ async fn a_key_is_sent_to_its_server_and_stands_in_no_text() {
     for _ in 0..count {
         let error = provider.complete(&request(), &position(), soon()).await.unwrap_err();
         for text in [error.to_string(), format!("{error:?}")] {
-            assert!(!text.contains("canary"), "{text}");
+            assert!(!text.contains("canary") && !text.contains(&IN_BASE64[4..IN_BASE64.len() - 4]), "{text}");
         }
     }
     for text in [format!("{provider:?}"), format!("{:?}", config(&server.url)), format!("{0} {0:?}", Secret::new(KEY))] {
