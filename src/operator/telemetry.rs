@@ -27,7 +27,7 @@ pub const DEFAULT_LOG_FILTER: &str = "info,rmcp=warn,kube=warn,tower=warn,hyper=
 pub fn panicked(info: &std::panic::PanicHookInfo<'_>) {
     let words = info.payload_as_str().unwrap_or("without words");
     let at = info.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(at, thread = std::thread::current().name(), "panicked: {words}");
+    tracing::error!(at, "panicked: {words}");
 }
 
 /// Something that an operator of Reeve may want to see.

@@ -51,12 +51,15 @@ fn journal(directory: &Path) -> Vec<Row> {
     })
 }
 
+/// Arguments, and a variable of the environment.
+type Given<'a> = (Vec<&'a str>, Option<(&'a str, &'a str)>);
+
 /// clap quotes what it does not take, and the system what it does not find.
 #[test]
 fn no_error_shows_a_password_that_was_given_in_a_url() {
     let (database, witness) = ("postgres://reeve:hunter2canary@h/db", "ftp://user:hunter2canary@w/hunter2canary?token=hunter2canary");
     let operator = ["operator", "--namespace", "n", "--identity", "i", "--sandbox-installer-image", "x"];
-    let table: Vec<(Vec<&str>, Option<(&str, &str)>)> = vec![
+    let table: Vec<Given<'_>> = vec![
         (vec!["journal", "verify", database], None),
         (vec!["journal", "verify", "--data-base", database], None),
         (vec!["journal", "verify", "--database", "mysql://reeve:hunter2canary@h/db"], None),

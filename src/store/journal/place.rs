@@ -129,7 +129,7 @@ fn url(text: &str, rest: &str) -> Result<DatabaseUrl, InvalidPlace> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
 
