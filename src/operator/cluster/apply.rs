@@ -52,6 +52,14 @@ pub enum WriteError {
         /// The one that it has; empty where it has none.
         found: String,
     },
+    /// Something has the name, and cannot be read: whose it is, is not known. That is no refusal of the object.
+    #[error("reading {object}, which is there: {source}")]
+    Unread {
+        /// Kind, namespace and name of the object.
+        object: String,
+        /// The error.
+        source: kube::Error,
+    },
     /// The object to write has no name, no UID or no controller: a bug of the caller.
     #[error("cannot write {kind}: it has no {missing}")]
     Incomplete {
@@ -77,6 +85,11 @@ impl WriteError {
             WriteError::NameTaken { .. } => Class::Invalid,
             WriteError::MadeAnew { .. } | WriteError::MovedOn { .. } => Class::Conflict,
             WriteError::Incomplete { .. } => Class::Bug,
+            // Rights that are missing may be given again.
+            WriteError::Unread { source, .. } => match classify(source) {
+                Class::Invalid => Class::Transient,
+                class @ (Class::Conflict | Class::Throttled | Class::Transient | Class::Bug) => class,
+            },
             WriteError::Api { source, .. } => classify(source),
         }
     }
@@ -86,7 +99,11 @@ impl WriteError {
         match self {
             WriteError::MadeAnew { .. } => true,
             WriteError::Api { source: kube::Error::Api(status), .. } => status.code == 404 && is_said(status),
-            WriteError::NameTaken { .. } | WriteError::MovedOn { .. } | WriteError::Incomplete { .. } | WriteError::Api { .. } => false,
+            WriteError::NameTaken { .. }
+            | WriteError::MovedOn { .. }
+            | WriteError::Unread { .. }
+            | WriteError::Incomplete { .. }
+            | WriteError::Api { .. } => false,
         }
     }
 }
@@ -241,13 +258,13 @@ where
     let name = object.meta().name.clone().ok_or_else(|| missing("name"))?;
     let owner = controller(object).ok_or_else(|| missing("controller"))?;
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
-    let failed = |doing: &str, source| WriteError::Api { doing: format!("{doing} {} {namespace}/{name}", kind()), source };
+    let object_name = || format!("{} {namespace}/{name}", kind());
     match api.create(&PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }, object).await {
         Ok(made) => return Ok(Created::Made(made)),
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
-        Err(source) => return Err(failed("creating", source)),
+        Err(source) => return Err(WriteError::Api { doing: format!("creating {}", object_name()), source }),
     }
-    let found = api.get(&name).await.map_err(|source| failed("reading", source))?;
+    let found = api.get(&name).await.map_err(|source| WriteError::Unread { object: object_name(), source })?;
     match controller(&found) {
         Some(uid) if uid == owner => Ok(Created::Found(found)),
         other => {

@@ -58,7 +58,7 @@ async fn tell(context: &Context, goal: &Goal, plan: &Plan, action: &goal::Action
     let why = match refusal {
         WriteError::Api { source: kube::Error::Api(status), .. } => status.message.clone(),
         // No answer is no refusal.
-        WriteError::Api { .. } => return,
+        WriteError::Api { .. } | WriteError::Unread { .. } => return,
         WriteError::NameTaken { .. } | WriteError::MadeAnew { .. } | WriteError::MovedOn { .. } | WriteError::Incomplete { .. } => {
             refusal.to_string()
         }

@@ -230,7 +230,7 @@ impl Driver {
                 Step::Done => {
                     self.log.commit().await?;
                     // Before the final status: a run that shows one is not looked at again, and its sandbox would outlive a crash between.
-                    self.close_sandbox().await;
+                    self.close_sandbox().await?;
                     self.publish();
                     return Ok(());
                 }
@@ -415,10 +415,10 @@ impl Driver {
         self.end(Ending::new(reason, message)).await
     }
 
-    /// Ends what is left of the sandbox. The run has its last row: nothing here can change its outcome, so a failure is only counted.
-    async fn close_sandbox(&mut self) {
+    /// Ends what is left of the sandbox. The run has its last row: nothing here can change its outcome, and a failure is tried again.
+    async fn close_sandbox(&mut self) -> Result<(), Error> {
         if self.log.state().sandbox == Sandbox::None {
-            return;
+            return Ok(());
         }
         crash::point("effect.shutdown.before");
         let closed = match self.attached.take() {
@@ -426,13 +426,10 @@ impl Driver {
             None => false,
         };
         if closed {
-            return;
+            return Ok(());
         }
         let object = self.seen();
-        if let Err(error) = super::sandbox::delete_job(&self.context, &object, &job_name(&object)).await {
-            let (object, wait) = (self.publisher.name(), Duration::ZERO);
-            ReconcileFailed { kind: "AgentRun", object, class: error.class(), error: &error.to_string(), again_in: wait }.emit();
-        }
+        super::sandbox::delete_job(&self.context, &object, &job_name(&object)).await
     }
 
     fn tell_end(&self, finished: &reeve_core::journal::RunFinished) {

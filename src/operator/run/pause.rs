@@ -156,7 +156,7 @@ impl Driver {
         match api.patch(&job_name(&object), &parameters, &Patch::Merge(&patch)).await {
             Ok(_) => {}
             // A Job that has ended, or is gone: the next step finds its Pod lost, and says so.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {}
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 422) => {}
             Err(error) => return Err(error.into()),
         }
         self.held_open = open;

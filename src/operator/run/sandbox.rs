@@ -57,9 +57,12 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
     if !ours || ended {
         return Ok(());
     }
+    // Its Pod is ended by the cluster: only the object is left, and goes with its run.
+    let failed = found.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let failed = failed.filter(|condition| condition.type_ == "Failed" && condition.status == "True").count() > 0;
     match api.delete(name, &only(found.uid())).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if failed || matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -49,7 +49,7 @@ impl Struck {
         let kind = object.split('/').next().unwrap_or_default();
         match self.asked.verb {
             "list" | "watch" => kind == self.asked.kind,
-            "get" => matches!(kind, "run" | "goal" | "provider"),
+            "get" => matches!(kind, "run" | "goal" | "provider" | "profile"),
             _ => matches!(kind, "run" | "goal") || self.asked.place.trim_end_matches("/status") == object,
         }
     }

@@ -29,6 +29,8 @@ fn end_of(struck: &Struck) -> Option<End> {
         }
         // The provider or its answers were deleted while the run asked for them.
         (404, "get", "provider" | "configmap" | "secret") => (("agentruns", None), &["Failed Ready=False ModelFailed"], false),
+        // A run that was there is gone: its Goal cannot go on.
+        (404, "get", "run") => (("goals", None), &["Failed Ready=False RunDeleted"], false),
         // Deleted means denied.
         (404, "get", "approval") => (("approvals", name), &["Denied Ready=False Denied"], false),
         // Nothing proves votes any more: who was asked is asked anew, once something does.
@@ -63,7 +65,7 @@ pub(crate) fn pardoned(name: &str, outcome: &Outcome) -> Vec<String> {
 /// Objects that end otherwise than in the world in which nothing goes wrong, and that no refusal may end so.
 ///
 /// What hangs on an object that ended ends with it: a Goal on its run, an approval on its run; and where the text stopped, what it would have
-/// made is missing, and what waits for it has not ended.
+/// made is missing, what it would have deleted is there, and what waits for it has not ended.
 pub(crate) fn differs(outcome: &Outcome, whole: &Outcome) -> Vec<String> {
     let ended = ended(outcome);
     let keys: BTreeSet<&String> = outcome.end.keys().chain(whole.end.keys()).collect();
@@ -74,7 +76,7 @@ pub(crate) fn differs(outcome: &Outcome, whole: &Outcome) -> Vec<String> {
     };
     keys.into_iter()
         .filter(|key| outcome.end.get(*key) != whole.end.get(*key) && !ended.contains(*key))
-        .filter(|key| ended.is_empty() || !hangs(key, outcome.end.get(*key)))
+        .filter(|key| ended.is_empty() || (whole.end.contains_key(*key) && !hangs(key, outcome.end.get(*key))))
         .map(|key| format!("{key} shows {:?} instead of {:?}", outcome.end.get(key), whole.end.get(key)))
         .collect()
 }
