@@ -15,8 +15,9 @@ use kube::runtime::watcher::{self, Event, watcher};
 use super::Kind;
 use crate::cluster::{classify_watch, patient};
 use crate::context::Context;
+use crate::error::Error;
 use crate::scope::Scope;
-use crate::telemetry::{Event as _, WatchFailed};
+use crate::telemetry::{Event as _, ReconcileFailed, WatchFailed};
 
 /// What a kind keeps of its objects.
 pub(super) struct Kept {
@@ -52,6 +53,31 @@ pub(super) fn forget_deleted<K: Kind>(context: Arc<Context>, scope: &Scope, kept
             () = stop.cancelled() => {}
         }
     })
+}
+
+/// Does what a deletion asks for, again and again until it is done: nobody is told of it a second time.
+pub(super) fn follow_up<F>(context: &Arc<Context>, kind: &'static str, object: String, act: impl Fn(Arc<Context>) -> F + Send + 'static)
+where
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        let key = format!("deletion of {kind} {object}");
+        while let Err(error) = act(Arc::clone(&context)).await {
+            if error.is_fenced() {
+                context.stop.cancel();
+                return;
+            }
+            let wait = context.again_in(&key);
+            ReconcileFailed { kind, object: &object, class: error.class(), error: &error.to_string(), again_in: wait }.emit();
+            tokio::select! {
+                biased;
+                () = context.stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        context.backoff.reset(&key);
+    });
 }
 
 /// A list in the making, and what was kept before it was asked for: what was kept only later says nothing about it.

@@ -14,7 +14,7 @@ use reeve_api::{AgentRun, AgentRunPhase, ConditionStatus, KillSwitch, KillSwitch
 use reeve_core::conditions::{self, Say, whole_second};
 use reeve_core::journal::{Actor, Event, KillSeen, RowDraft};
 
-use super::deletions::{Kept, forget_deleted};
+use super::deletions::{Kept, follow_up, forget_deleted};
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
@@ -37,15 +37,11 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
 /// Deleting a switch releases it, and stands in the journal like any release.
 fn forget(context: &Arc<Context>, uid: &str) {
     let Some(seen) = context.kill.deleted(uid) else { return };
-    let context = Arc::clone(context);
-    tokio::spawn(async move {
-        let event = context.secrets.redacted(&seen.namespace.clone(), Event::Kill(seen));
-        let appended = match RowDraft::of(&event, &Actor::Spec, context.now()) {
-            Ok(draft) => context.append_own(draft).await,
-            Err(error) => Err(Error::bug(error.to_string())),
-        };
-        if let Err(error) = appended {
-            tracing::error!(%error, "the deletion of a kill switch could not be journaled");
+    follow_up(context, "KillSwitch", format!("{}/{}", seen.namespace, seen.name), move |context| {
+        let event = context.secrets.redacted(&seen.namespace, Event::Kill(seen.clone()));
+        async move {
+            let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
+            context.append_own(draft).await
         }
     });
 }

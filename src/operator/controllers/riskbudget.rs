@@ -18,7 +18,7 @@ use reeve_core::budget::{self, Amounts, Balance, Limits};
 use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Actor, BudgetLimited, Event, RowDraft};
 
-use super::deletions::{Kept, forget_deleted};
+use super::deletions::{Kept, follow_up, forget_deleted};
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
@@ -44,6 +44,11 @@ impl Budgets {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let covered = known.iter().filter(|(_, account)| account.split('/').next().is_some_and(|namespace| scope.covers(namespace)));
         covered.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Whether an object has this account.
+    fn holds(&self, account: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().any(|other| other == account)
     }
 
     /// The account of an object that is gone, unless another object has taken it over.
@@ -73,11 +78,12 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
 /// Nothing may be spent from a budget that is gone.
 fn forget(context: &Arc<Context>, uid: &str) {
     let Some(account) = context.known_budgets.gone(uid) else { return };
-    let (context, uid) = (Arc::clone(context), uid.to_owned());
-    tokio::spawn(async move {
-        if let Err(error) = limit(&context, BudgetLimited { account: account.clone(), uid, generation: 0, limits: None }).await {
-            // Whoever reserves finds the limits of before, until the next start takes them away.
-            tracing::error!(account, %error, "a deleted budget could not be put out of force");
+    let uid = uid.to_owned();
+    follow_up(context, "RiskBudget", account.clone(), move |context| {
+        let limited = BudgetLimited { account: account.clone(), uid: uid.clone(), generation: 0, limits: None };
+        async move {
+            // Made anew while the journal took nothing: its own limits are in force, or will be.
+            if context.known_budgets.holds(&limited.account) { Ok(()) } else { limit(&context, limited).await }
         }
     });
 }

@@ -42,16 +42,20 @@ pub(crate) struct Write {
 pub(crate) const PUT_OFF_MS: u64 = 65_000;
 
 impl Struck {
-    /// Whether a write there may come of this: a status that says so, of the object itself, of one of the kind that was listed, or of one that
-    /// needs what was to be read or written.
+    /// Whether a write there may come of this: the step around it, tried again from its start; or a status that says so, of one of the kind that
+    /// was listed, or of one that needs what was to be read or written.
     fn may_show_in(&self, place: &str) -> bool {
-        let Some(object) = place.strip_suffix("/status") else { return false };
-        let kind = object.split('/').next().unwrap_or_default();
-        match self.asked.verb {
-            "list" | "watch" => kind == self.asked.kind,
-            "get" => matches!(kind, "run" | "goal" | "provider" | "profile"),
-            _ => matches!(kind, "run" | "goal") || self.asked.place.trim_end_matches("/status") == object,
+        let object = place.trim_end_matches("/status");
+        if self.asked.place.trim_end_matches("/status") == object {
+            return true;
         }
+        let kind = object.split('/').next().unwrap_or_default();
+        place.ends_with("/status")
+            && match self.asked.verb {
+                "list" | "watch" => kind == self.asked.kind,
+                "get" => matches!(kind, "run" | "goal" | "provider" | "profile"),
+                _ => matches!(kind, "run" | "goal"),
+            }
     }
 }
 

@@ -77,3 +77,16 @@ async fn a_name_in_use_is_ours_only_by_the_owners_uid() {
     let orphan = create_owned(&server_with(None), &owned_by(None)).await.unwrap_err();
     assert_eq!(orphan.class(), Class::Bug);
 }
+
+#[tokio::test]
+async fn what_is_there_and_cannot_be_read_is_no_refusal() {
+    for code in [403, 422, 500] {
+        let service = tower::service_fn(move |request: Request<Body>| async move {
+            let (code, reason) = if request.method() == Method::POST { (409, "AlreadyExists") } else { (code, "") };
+            let body = serde_json::to_vec(&Status::failure("no", reason).with_code(code)).unwrap();
+            Ok::<_, kube::Error>(Response::builder().status(code).body(Body::from(body)).unwrap())
+        });
+        let unread = create_owned(&Client::new(service, "team"), &owned_by(Some("uid-1"))).await.unwrap_err();
+        assert_eq!((unread.class(), unread.is_gone()), (Class::Transient, false), "{code}: {unread}");
+    }
+}

@@ -29,7 +29,7 @@ pub(crate) fn unanchored(shared: &Shared) -> Result<Vec<String>, String> {
     let expected = Expected {
         heads: heads.into_iter().map(|(_, head)| head).collect(),
         roots,
-        keys: vec![keys.active().public().clone()],
+        keys: vec![*keys.active().public()],
         ..Expected::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;

@@ -139,7 +139,7 @@ fn unsettled(rows: &[Row], events: &[Placed]) -> Vec<String> {
     wrong
 }
 
-/// Budgets whose limits, in the end, are not the ones that the journal holds others to.
+/// Budgets whose limits, in the end, are not the ones that the journal holds others to, and limits in force of budgets that are gone.
 fn unlimited(sim: &Sim, events: &[Placed]) -> Vec<String> {
     let mut limits: BTreeMap<&str, Option<Limits>> = BTreeMap::new();
     for placed in events {
@@ -149,14 +149,17 @@ fn unlimited(sim: &Sim, events: &[Placed]) -> Vec<String> {
     }
     let budgets = sim.api.objects().filter(|(key, _)| key.starts_with("reeve.dev/riskbudgets/"));
     let mut wrong = Vec::new();
+    let mut gone: BTreeSet<&str> = limits.iter().filter(|(_, limits)| limits.is_some()).map(|(account, _)| *account).collect();
     for (key, object) in budgets {
         let account = budget::account(&text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]));
+        gone.remove(account.as_str());
         let spec = serde_json::from_value(object["spec"]["limits"].clone()).ok();
         let Some(wanted) = spec.and_then(|spec| Limits::of(&spec).ok()) else { continue };
         if limits.get(account.as_str()).copied().flatten() != Some(wanted) {
             wrong.push(format!("{key} has limits that are not in force"));
         }
     }
+    wrong.extend(gone.into_iter().map(|account| format!("budget {account} is gone, and its limits are in force")));
     wrong
 }
 
