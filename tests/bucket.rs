@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use reeve_api::PolicySet;
 use reeve_core::Digest;
 use reeve_core::journal::Row;
 use reeve_tests::{Bucket, FakeModel, Start, World, call, finish, one_line_written, reeve_in};
@@ -99,7 +100,9 @@ async fn a_bucket_that_refuses_writes_holds_a_run_up_and_says_why() {
         assert!(!refused.ended().await.success());
 
         let operator = world.operator_with(in_bucket(&bucket)).await;
-        operator.says("leading").await;
+        // What is in force is kept there too: an operator that cannot keep it does not begin.
+        let in_force = |set: &PolicySet| set.status.as_ref().is_some_and(|status| status.active_digest.is_some());
+        world.wait::<PolicySet>("default", "in force", in_force).await;
         bucket.refuses_writes();
         world.run("held-up", json!({})).await;
         world.run_is("held-up", "ArtifactUnwritable").await;

@@ -229,6 +229,7 @@ impl Driver {
                 Step::Wait => self.stand_still().await?,
                 Step::Done => {
                     self.log.commit().await?;
+                    self.publisher.is_over();
                     // Before the final status: a run that shows one is not looked at again, and its sandbox would outlive a crash between.
                     self.close_sandbox().await?;
                     self.publish();

@@ -1,6 +1,7 @@
 //! Shows a run: its status, at most one write a second.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kube::{Client, ResourceExt as _};
@@ -35,6 +36,8 @@ struct Inner {
     clock: Clock,
     anchors: Option<Arc<Anchors>>,
     latest: watch::Sender<Option<AgentRunStatus>>,
+    /// The run has its last row, whatever was shown of it so far.
+    over: AtomicBool,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -47,7 +50,16 @@ impl Publisher {
         let writer = tokio::spawn(write_all(Arc::clone(context), run.clone(), name.clone(), shown, wanted));
         let writer = tokio::sync::Mutex::new(Some(writer));
         let (clock, anchors) = (context.surroundings.clock, context.anchors.clone());
-        Publisher(Arc::new(Inner { name, job: job_name(run), clock, anchors, run: run.clone(), latest, writer }))
+        Publisher(Arc::new(Inner {
+            name,
+            job: job_name(run),
+            clock,
+            anchors,
+            run: run.clone(),
+            latest,
+            over: AtomicBool::new(false),
+            writer,
+        }))
     }
 
     /// Namespace and name of the run.
@@ -82,8 +94,16 @@ impl Publisher {
         self.0.latest.send_replace(Some(status));
     }
 
-    /// Shows that the run cannot go on for the moment.
+    /// The run has its last row: from here on it shows its end, or what was shown before. What is left to do and fails is logged and counted.
+    pub(super) fn is_over(&self) {
+        self.0.over.store(true, Ordering::SeqCst);
+    }
+
+    /// Shows that the run cannot go on for the moment; nothing of one that has ended.
     pub(super) fn interrupted(&self, error: &Error) {
+        if self.0.over.load(Ordering::SeqCst) {
+            return;
+        }
         let reason = match error {
             Error::Store(_) => "JournalUnavailable",
             Error::Api(_) | Error::Write(_) | Error::Lease(_) | Error::Unanswered(_) => "ClusterUnavailable",
