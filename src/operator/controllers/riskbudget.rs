@@ -3,7 +3,7 @@
 //! Admission has asked for the verb `raise` before a higher limit gets here, so what stands in a spec is in force as soon as it is journaled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -22,6 +22,7 @@ use super::deletions::{Kept, follow_up, forget_deleted};
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
+use crate::gone::Gone;
 use crate::run::RunLog;
 use crate::scope::Scope;
 
@@ -33,29 +34,47 @@ const SWEPT_EVERY: Duration = Duration::from_secs(60);
 
 /// Accounts of budgets that are in force, by the UID of their object.
 #[derive(Default)]
-pub(crate) struct Budgets(Mutex<BTreeMap<String, String>>);
+pub(crate) struct Budgets(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    accounts: BTreeMap<String, String>,
+    gone: Gone,
+}
 
 impl Budgets {
-    fn learn(&self, uid: &str, account: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), account.to_owned());
+    /// Takes in an object. False: it is known to be gone, and whoever still shows it is late.
+    fn learn(&self, uid: &str, account: &str) -> bool {
+        let mut known = self.known();
+        let lives = !known.gone.knows(uid);
+        if lives {
+            known.accounts.insert(uid.to_owned(), account.to_owned());
+        }
+        lives
     }
 
     fn uids(&self, scope: &Scope) -> BTreeSet<String> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let covered = known.iter().filter(|(_, account)| account.split('/').next().is_some_and(|namespace| scope.covers(namespace)));
+        let known = self.known();
+        let covered =
+            known.accounts.iter().filter(|(_, account)| account.split('/').next().is_some_and(|namespace| scope.covers(namespace)));
         covered.map(|(uid, _)| uid.clone()).collect()
     }
 
     /// Whether an object has this account.
     fn holds(&self, account: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().any(|other| other == account)
+        self.known().accounts.values().any(|other| other == account)
     }
 
     /// The account of an object that is gone, unless another object has taken it over.
     fn gone(&self, uid: &str) -> Option<String> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = known.remove(uid)?;
-        (!known.values().any(|other| *other == account)).then_some(account)
+        let mut known = self.known();
+        known.gone.remember(uid);
+        let account = known.accounts.remove(uid)?;
+        (!known.accounts.values().any(|other| *other == account)).then_some(account)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,7 +181,9 @@ async fn reconcile(context: Arc<Context>, object: Arc<RiskBudget>) -> Result<Act
             return Ok(Action::await_change());
         }
     };
-    context.known_budgets.learn(&uid, &account);
+    if !context.known_budgets.learn(&uid, &account) {
+        return Ok(Action::await_change());
+    }
     if context.journal.balance(&account).await?.limits != Some(wanted) {
         let generation = object.metadata.generation.unwrap_or_default();
         limit(&context, BudgetLimited { account: account.clone(), uid, generation, limits: Some(wanted) }).await?;
@@ -211,5 +232,27 @@ fn status_of(object: &RiskBudget, balance: &Balance, invalid: Option<String>, no
         observed_generation: object.metadata.generation,
         conditions: conditions::set(old, &[ready, breach], object.metadata.generation, now),
         ..balance.shown()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_not_taken_in_again_from_a_watch_that_is_late() {
+        let budgets = Budgets::default();
+        assert!(budgets.learn("old", "team/default"));
+        assert_eq!(budgets.gone("old"), Some("team/default".to_owned()));
+        assert!(!budgets.learn("old", "team/default"));
+        assert!(!budgets.holds("team/default") && budgets.uids(&Scope::All).is_empty());
+    }
+
+    #[test]
+    fn an_account_that_another_object_has_taken_over_stays() {
+        let budgets = Budgets::default();
+        assert!(budgets.learn("old", "team/default") && budgets.learn("new", "team/default"));
+        assert_eq!(budgets.gone("old"), None);
+        assert!(budgets.holds("team/default"));
     }
 }

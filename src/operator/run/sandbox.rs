@@ -51,19 +51,28 @@ pub(super) const LOOKUP_WAIT_MS: u64 = 20_000;
 /// Deletes a run's Job and its Pod. Only ever this one: by UID.
 pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
     let api: Api<Job> = Api::namespaced(context.client.clone(), &run.namespace().unwrap_or_default());
-    let Some(found) = api.get_opt(name).await? else { return Ok(()) };
+    let Some(found) = still_there(&api, name).await? else { return Ok(()) };
     let ours = found.owner_references().iter().any(|owner| Some(&owner.uid) == run.uid().as_ref());
     let ended = found.status.as_ref().is_some_and(|status| status.completion_time.is_some());
     if !ours || ended {
         return Ok(());
     }
     // Its Pod is ended by the cluster: only the object is left, and goes with its run.
-    let failed = found.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let failed = failed.filter(|condition| condition.type_ == "Failed" && condition.status == "True").count() > 0;
+    let mut conditions = found.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let failed = conditions.any(|condition| condition.type_ == "Failed" && condition.status == "True");
     match api.delete(name, &only(found.uid())).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if failed || matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if failed || status.code == 409 => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 && still_there(&api, name).await?.is_none() => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The Job of this name. That there is none is asked twice: a sandbox that is taken for gone lives on, and nobody looks at it again.
+async fn still_there(api: &Api<Job>, name: &str) -> Result<Option<Job>, Error> {
+    match api.get_opt(name).await? {
+        Some(found) => Ok(Some(found)),
+        None => Ok(api.get_opt(name).await?),
     }
 }
 
