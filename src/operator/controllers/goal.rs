@@ -16,7 +16,7 @@ use reeve_core::journal::{Event, Stream};
 use reeve_core::run::RunState;
 
 use super::{GOALS_AGAIN, controller, drive, show};
-use crate::cluster::{WriteError, create_owned};
+use crate::cluster::{WriteError, create_owned, find};
 use crate::context::Context;
 use crate::error::Error;
 use crate::run::RunLog;
@@ -103,7 +103,7 @@ async fn observe(context: &Arc<Context>, goal: &Goal) -> Result<BTreeMap<String,
 }
 
 async fn look(context: &Arc<Context>, api: &Api<AgentRun>, goal: &Goal, name: &str) -> Result<Child, Error> {
-    let Some(run) = api.get_opt(name).await? else { return Ok(Child::Absent) };
+    let Some(run) = find(api, name).await? else { return Ok(Child::Absent) };
     if !goal::owns(goal, &run) {
         return Ok(Child::Foreign);
     }

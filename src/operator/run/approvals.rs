@@ -25,7 +25,7 @@ use super::crash;
 use super::driver::Driver;
 use super::sandbox::Answer;
 use crate::admission;
-use crate::cluster::{WriteError, create_owned, write_status};
+use crate::cluster::{WriteError, create_owned, find, write_status};
 use crate::error::Error;
 use crate::telemetry::{self, Event as _};
 
@@ -282,7 +282,7 @@ impl Driver {
 
     async fn read_approval(&self, asked: &ApprovalAsked) -> Result<Option<Approval>, Error> {
         let api: Api<Approval> = Api::namespaced(self.context.client.clone(), &self.namespace());
-        Ok(api.get_opt(&asked.name).await?.filter(|found| found.metadata.deletion_timestamp.is_none()))
+        Ok(find(&api, &asked.name).await?.filter(|found| found.metadata.deletion_timestamp.is_none()))
     }
 
     /// Shows what the journal has of it. A status that cannot be written changes nothing that counts.

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::sandbox::Attached;
 use super::status::Publisher;
 use super::{RunLog, crash, fork, workspace};
+use crate::cluster::find;
 use crate::context::Context;
 use crate::error::Error;
 use crate::sandbox::job_name;
@@ -349,8 +350,7 @@ impl Driver {
         let namespace = run.namespace().unwrap_or_default();
         let name = run.spec.budget_ref.as_ref().map_or(DEFAULT_BUDGET, |budget| budget.name.as_str());
         let api = kube::Api::<reeve_api::RiskBudget>::namespaced(self.context.client.clone(), &namespace);
-        let found = api
-            .get_opt(name)
+        let found = find(&api, name)
             .await
             .map_err(|error| NotReady::unanswered("BudgetUnreadable", format!("RiskBudget {name:?} could not be read: {error}.")))?;
         match (found, &run.spec.budget_ref) {

@@ -156,7 +156,14 @@ impl Driver {
         match api.patch(&job_name(&object), &parameters, &Patch::Merge(&patch)).await {
             Ok(_) => {}
             // A Job that has ended, or is gone: the next step finds its Pod lost, and says so.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 422) => {}
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 422) => {
+                let error = status.message;
+                tracing::warn!(
+                    job = job_name(&object),
+                    error,
+                    "the deadline of its Job is not moved: the Job may end while people are asked"
+                );
+            }
             Err(error) => return Err(error.into()),
         }
         self.held_open = open;

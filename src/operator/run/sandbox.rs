@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::crash;
 use super::driver::Driver;
-use crate::cluster::create_owned;
+use crate::cluster::{create_owned, find};
 use crate::context::Context;
 use crate::error::Error;
 use crate::sandbox::{Problem, SandboxSpec, Session, SessionError, ensure_network_policy, job, job_name, job_name_of, wait_running};
@@ -51,7 +51,7 @@ pub(super) const LOOKUP_WAIT_MS: u64 = 20_000;
 /// Deletes a run's Job and its Pod. Only ever this one: by UID.
 pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) -> Result<(), Error> {
     let api: Api<Job> = Api::namespaced(context.client.clone(), &run.namespace().unwrap_or_default());
-    let Some(found) = still_there(&api, name).await? else { return Ok(()) };
+    let Some(found) = find(&api, name).await? else { return Ok(()) };
     let ours = found.owner_references().iter().any(|owner| Some(&owner.uid) == run.uid().as_ref());
     let ended = found.status.as_ref().is_some_and(|status| status.completion_time.is_some());
     if !ours || ended {
@@ -62,17 +62,13 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
     let failed = conditions.any(|condition| condition.type_ == "Failed" && condition.status == "True");
     match api.delete(name, &only(found.uid())).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if failed || status.code == 409 => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 && still_there(&api, name).await?.is_none() => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) if failed => {
+            tracing::warn!(job = name, %error, "what is left of a sandbox that has ended is not deleted: it goes with its run");
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 && find(&api, name).await?.is_none() => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// The Job of this name. That there is none is asked twice: a sandbox that is taken for gone lives on, and nobody looks at it again.
-async fn still_there(api: &Api<Job>, name: &str) -> Result<Option<Job>, Error> {
-    match api.get_opt(name).await? {
-        Some(found) => Ok(Some(found)),
-        None => Ok(api.get_opt(name).await?),
     }
 }
 

@@ -29,10 +29,6 @@ fn end_of(struck: &Struck) -> Option<End> {
         }
         // The provider or its answers were deleted while the run asked for them.
         (404, "get", "provider" | "configmap" | "secret") => (("agentruns", None), &["Failed Ready=False ModelFailed"], false),
-        // A run that was there is gone: its Goal cannot go on.
-        (404, "get", "run") => (("goals", None), &["Failed Ready=False RunDeleted"], false),
-        // Deleted means denied.
-        (404, "get", "approval") => (("approvals", name), &["Denied Ready=False Denied"], false),
         // Nothing proves votes any more: who was asked is asked anew, once something does.
         (404, "get", "vap" | "vapbinding") => (("approvals", None), &["Superseded Ready=False Superseded"], false),
         (403 | 404 | 422, "probe", "approval") => (("approvals", name), &["Superseded Ready=False Superseded"], false),
