@@ -9,6 +9,7 @@ use reeve_api::{Approval, ApprovalPhase, ApprovalStatus, ConditionStatus};
 use reeve_core::conditions::{self, Say};
 
 use super::{controller, drive, show};
+use crate::cluster::find;
 use crate::context::Context;
 use crate::error::Error;
 use crate::run::RunLog;
@@ -36,7 +37,7 @@ async fn reconcile(context: Arc<Context>, approval: Arc<Approval>) -> Result<Act
     }
     // The watch may be behind what the run wrote at its end: a settled approval stays settled.
     let api = Api::<Approval>::namespaced(context.client.clone(), &approval.namespace().unwrap_or_default());
-    let Some(approval) = api.get_opt(&approval.name_any()).await?.filter(|found| found.uid() == approval.uid()) else {
+    let Some(approval) = find(&api, &approval.name_any()).await?.filter(|found| found.uid() == approval.uid()) else {
         return Ok(Action::await_change());
     };
     if approval.status.as_ref().and_then(|status| status.phase).is_some_and(ApprovalPhase::is_final) {

@@ -298,7 +298,11 @@ impl Driver {
                 Ok(())
             }
             // It is gone, or another one: the next look says what that means.
-            Err(error) if error.is_gone() => Ok(()),
+            Err(error) if error.is_gone() => {
+                let api: Api<Approval> = Api::namespaced(self.context.client.clone(), &self.namespace());
+                let lives = find(&api, &object.name_any()).await?.is_some_and(|found| found.uid() == object.uid());
+                if lives { Err(error.into()) } else { Ok(()) }
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -13,6 +13,7 @@ use reeve_core::limits::MAX_PAUSE_SECONDS;
 use reeve_core::run::Sandbox;
 
 use super::driver::{Driver, LOOK_AGAIN};
+use crate::cluster::find;
 use crate::error::Error;
 use crate::sandbox::job_name;
 use crate::telemetry::{self, Event as _};
@@ -155,14 +156,11 @@ impl Driver {
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         match api.patch(&job_name(&object), &parameters, &Patch::Merge(&patch)).await {
             Ok(_) => {}
-            // A Job that has ended, or is gone: the next step finds its Pod lost, and says so.
+            // Of a Job that has ended, or is gone: the next step finds its Pod lost, and says so. Any other would end while people are asked.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 422) => {
-                let error = status.message;
-                tracing::warn!(
-                    job = job_name(&object),
-                    error,
-                    "the deadline of its Job is not moved: the Job may end while people are asked"
-                );
+                if find(&api, &job_name(&object)).await?.is_some_and(|job| !super::sandbox::ends(&job)) {
+                    return Err(kube::Error::Api(status).into());
+                }
             }
             Err(error) => return Err(error.into()),
         }

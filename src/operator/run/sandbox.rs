@@ -53,33 +53,47 @@ pub(super) async fn delete_job(context: &Context, run: &AgentRun, name: &str) ->
     let api: Api<Job> = Api::namespaced(context.client.clone(), &run.namespace().unwrap_or_default());
     let Some(found) = find(&api, name).await? else { return Ok(()) };
     let ours = found.owner_references().iter().any(|owner| Some(&owner.uid) == run.uid().as_ref());
-    let ended = found.status.as_ref().is_some_and(|status| status.completion_time.is_some());
-    if !ours || ended {
+    let completed = found.status.as_ref().is_some_and(|status| status.completion_time.is_some());
+    if !ours || completed {
         return Ok(());
     }
-    // Its Pod is ended by the cluster: only the object is left, and goes with its run.
-    let mut conditions = found.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let failed = conditions.any(|condition| condition.type_ == "Failed" && condition.status == "True");
-    match api.delete(name, &only(found.uid())).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) if failed => {
+    match delete_one(&api, name, &found.uid().unwrap_or_default()).await {
+        // Its Pod is ended by the cluster: only the object is left.
+        Err(error) if has_failed(&found) => {
             tracing::warn!(job = name, %error, "what is left of a sandbox that has ended is not deleted: it goes with its run");
             Ok(())
         }
-        Err(kube::Error::Api(status)) if status.code == 404 && find(&api, name).await?.is_none() => Ok(()),
-        Err(error) => Err(error.into()),
+        deleted => deleted,
     }
 }
 
 /// Deletes this very Job, and its Pod with it, whoever owns it by now. The Pod's own time to end is two seconds.
 pub(super) async fn delete_job_by_uid(context: &Context, namespace: &str, run: &str, uid: &str) -> Result<(), Error> {
-    let api: Api<Job> = Api::namespaced(context.client.clone(), namespace);
-    match api.delete(&job_name_of(run), &only(Some(uid.to_owned()))).await {
+    delete_one(&Api::namespaced(context.client.clone(), namespace), &job_name_of(run), uid).await
+}
+
+/// Deletes the Job of this UID. One that is said to be gone or another's is looked for: a sandbox that is taken for gone lives on, and nobody
+/// looks at it again.
+async fn delete_one(api: &Api<Job>, name: &str, uid: &str) -> Result<(), Error> {
+    match api.delete(name, &only(Some(uid.to_owned()))).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+            let lives = find(api, name).await?.is_some_and(|found| found.uid().as_deref() == Some(uid) && !ends(&found));
+            if lives { Err(kube::Error::Api(status).into()) } else { Ok(()) }
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether it is over, or about to be.
+pub(super) fn ends(job: &Job) -> bool {
+    let completed = job.status.as_ref().is_some_and(|status| status.completion_time.is_some());
+    completed || has_failed(job) || job.metadata.deletion_timestamp.is_some()
+}
+
+fn has_failed(job: &Job) -> bool {
+    let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == "Failed" && condition.status == "True")
 }
 
 fn only(uid: Option<String>) -> DeleteParams {

@@ -24,7 +24,7 @@ fn end_of(struck: &Struck) -> Option<End> {
         // The cluster takes no such Job.
         (403 | 422, "create", "job") => (("agentruns", name), &["Failed Ready=False SandboxUnavailable"], true),
         // The Job is gone, or its Pod.
-        (404, "get" | "patch", "job") | (404, "get", "pod") => {
+        (404, "get", "job" | "pod") => {
             (("agentruns", None), &["Failed Ready=False SandboxLost", "Failed Ready=False SandboxUnavailable"], false)
         }
         // The provider or its answers were deleted while the run asked for them.
