@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
-use reeve_core::journal::{Epoch, Row, RowDraft, Seq, Stream};
+use reeve_core::journal::{Epoch, Event, Row, RowDraft, Seq, Stream};
 use reeve_store::{Artifacts, Journal, StoreError};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -100,6 +100,20 @@ impl Context {
             anchors.want(&Stream::operator());
         }
         Ok(())
+    }
+
+    /// Shows each event of this kind in the operator's own stream, oldest first.
+    pub(crate) async fn each_own(&self, kind: &str, mut show: impl FnMut(Event)) -> Result<(), Error> {
+        const PAGE: u32 = 500;
+        let mut from = Seq(1);
+        loop {
+            let rows = self.journal.read(&Stream::operator(), from, PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            from = last.seq.next();
+            for row in rows.iter().filter(|row| row.kind == kind) {
+                show(row.event().map_err(|error| Error::bug(format!("row {}: {error}", row.gseq)))?);
+            }
+        }
     }
 
     /// How long to wait before an object that failed is tried again.

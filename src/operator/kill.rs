@@ -2,7 +2,8 @@
 //!
 //! Architecture invariant: no switch means go; a list that fails, or a view older than [`STALE`], means stop. (`tests` below)
 //!
-//! Two requests keep a scope's view: a watch tells within milliseconds, a list every [`LOOK_EVERY`] proves that the view is not stale.
+//! Two requests keep a scope's view: a watch tells within milliseconds, a list every [`LOOK_EVERY`] proves that the view is not stale. Both tell
+//! of switches that are gone, whose release is to be journaled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use kube::{Api, Client, ResourceExt as _};
 use reeve_api::KillSwitch;
 use reeve_core::class::Class;
 use reeve_core::journal::KillSeen;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::cluster::{classify, classify_watch, patient};
@@ -42,6 +43,10 @@ pub(crate) struct Kill {
     counts: Mutex<BTreeMap<String, Counts>>,
     /// Switches whose engagement is journaled and whose release is not, by UID.
     open: Mutex<BTreeMap<String, KillSeen>>,
+    /// Releases of switches that are gone, to be journaled.
+    released: Mutex<Vec<KillSeen>>,
+    /// Rings when there are such.
+    gone: Notify,
 }
 
 #[derive(Default)]
@@ -103,6 +108,8 @@ impl Kill {
             changed: watch::channel(0).0,
             counts: Mutex::default(),
             open: Mutex::default(),
+            released: Mutex::default(),
+            gone: Notify::new(),
         }
     }
 
@@ -183,16 +190,29 @@ impl Kill {
     }
 
     /// UIDs of the switches in this scope whose engagement is journaled and whose release is not.
-    pub(crate) fn known(&self, scope: &Scope) -> BTreeSet<String> {
+    fn open(&self, scope: &Scope) -> BTreeSet<String> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().filter(|seen| scope.covers(&seen.namespace)).map(|seen| seen.uid.clone()).collect()
     }
 
-    /// What to journal of a switch that was deleted; None where it was released before.
-    pub(crate) fn deleted(&self, uid: &str) -> Option<KillSeen> {
+    /// The switch of this UID is gone, which releases it.
+    fn forget(&self, uid: &str) {
         self.forget_counts(uid);
-        let seen = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(uid)?;
-        Some(KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..seen })
+        let Some(seen) = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(uid) else { return };
+        let released = KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..seen };
+        self.released.lock().unwrap_or_else(PoisonError::into_inner).push(released);
+        self.gone.notify_one();
+    }
+
+    /// Waits for switches that were deleted while the journal has them engaged, and says what to journal of each. Whoever takes them must do so.
+    pub(crate) async fn released_by_deletion(&self) -> Vec<KillSeen> {
+        loop {
+            let released = std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner));
+            if !released.is_empty() {
+                return released;
+            }
+            self.gone.notified().await;
+        }
     }
 }
 
@@ -296,10 +316,14 @@ async fn watch_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>,
                 });
             }
             Ok(Event::Apply(object)) => kill.change(&scope, |seen| seen.put(&object, Instant::now())),
-            Ok(Event::Delete(object)) => kill.change(&scope, |seen| {
-                seen.version = seen.version.max(version(object.resource_version().as_deref()));
-                seen.switches.remove(&object.uid().unwrap_or_default()).is_some()
-            }),
+            Ok(Event::Delete(object)) => {
+                let uid = object.uid().unwrap_or_default();
+                kill.change(&scope, |seen| {
+                    seen.version = seen.version.max(version(object.resource_version().as_deref()));
+                    seen.switches.remove(&uid).is_some()
+                });
+                kill.forget(&uid);
+            }
             Err(error) => WatchFailed { kind: SWITCHES, class: classify_watch(&error), error: &error.to_string() }.emit(),
         }
     }
@@ -324,10 +348,14 @@ async fn list_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, 
 
 async fn look(kill: &Kill, api: &Api<DeserializeGuard<KillSwitch>>, scope: &Scope) {
     let asked = Instant::now();
+    // What is journaled only from here on may be newer than the list.
+    let open = kill.open(scope);
     match tokio::time::timeout(LIST_PATIENCE, api.list(&ListParams::default())).await {
         Ok(Ok(list)) => {
             let listed = version(list.metadata.resource_version.as_deref());
             kill.change(scope, |seen| seen.replace(&list.items, listed, asked));
+            let there: BTreeSet<String> = list.items.iter().filter_map(ResourceExt::uid).collect();
+            open.difference(&there).for_each(|uid| kill.forget(uid));
         }
         Ok(Err(error)) => WatchFailed { kind: SWITCHES, class: classify(&error), error: &error.to_string() }.emit(),
         Err(_) => WatchFailed { kind: SWITCHES, class: Class::Transient, error: "no answer in time" }.emit(),
@@ -393,6 +421,25 @@ mod tests {
             look_first(&kill, &Client::new(server, "team"), &scopes).await;
             assert_eq!(kill.stops("team").is_some(), stops, "{code}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_is_gone_is_released_once_if_the_journal_has_it_engaged() {
+        let kill = Kill::new("own", &[Scope::All]);
+        let seen = KillSeen {
+            namespace: "team".to_owned(),
+            name: "stop".to_owned(),
+            uid: "a".to_owned(),
+            engaged: true,
+            reason: "why".to_owned(),
+        };
+        kill.journaled(&seen);
+        assert_eq!(kill.open(&Scope::Namespace("team".to_owned())), BTreeSet::from(["a".to_owned()]));
+        assert!(kill.open(&Scope::Namespace("other".to_owned())).is_empty());
+        ["b", "a", "a"].iter().for_each(|uid| kill.forget(uid));
+        let released = kill.released_by_deletion().await;
+        assert_eq!(released, [KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..seen }]);
+        assert!(kill.open(&Scope::All).is_empty());
     }
 
     #[tokio::test]

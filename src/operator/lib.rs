@@ -233,6 +233,8 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
     }
     controllers::load(&context, &judged_by).await?;
     controllers::load_budgets(&context, &scopes).await?;
+    controllers::load_switches(&context).await?;
+    work.push(Box::pin(controllers::follow_deleted_switches(Arc::clone(&context))));
     for scope in &scopes {
         work.extend(controllers::all(&context, scope));
     }

@@ -1,6 +1,7 @@
 //! Deletions, by UID, with those that happened while nobody watched.
 //!
-//! A controller is not told of deletions without a finalizer, and a finalizer costs every object two writes: a watch of its own is told.
+//! A controller is not told of deletions without a finalizer, and a finalizer costs every object two writes: a watch of its own is told. Where
+//! watching is refused, a list tells as often as the watch is tried.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -9,11 +10,12 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use kube::ResourceExt;
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 
 use super::Kind;
-use crate::cluster::{classify_watch, patient};
+use crate::cluster::{classify, classify_watch, patient};
 use crate::context::Context;
 use crate::error::Error;
 use crate::scope::Scope;
@@ -35,24 +37,47 @@ pub(super) fn forget_deleted<K: Kind>(context: Arc<Context>, scope: &Scope, kept
         let stop = context.stop.clone();
         let mut listing = Listing::default();
         let events = watcher(api, watcher::Config::default());
-        let deletions = patient(events).for_each(|event| {
-            match event {
-                Ok(event) => {
-                    for uid in listing.gone(event, || (kept.uids)(&context, &scope)) {
-                        (kept.forget)(&context, &uid);
+        let deletions = async {
+            let mut events = std::pin::pin!(patient(events));
+            while let Some(event) = events.next().await {
+                let gone = match event {
+                    Ok(event) => listing.gone(event, || (kept.uids)(&context, &scope)),
+                    Err(error) => {
+                        WatchFailed { kind: &K::kind(&()), class: classify_watch(&error), error: &error.to_string() }.emit();
+                        // Most go on by themselves, with a list that shows what was missed; this one begins again where it was.
+                        match error {
+                            watcher::Error::WatchStartFailed(_) => gone_by_list::<K>(&context, &scope, &kept).await,
+                            _ => Vec::new(),
+                        }
                     }
-                }
-                // The watch goes on by itself, with a list that shows what was missed.
-                Err(error) => WatchFailed { kind: &K::kind(&()), class: classify_watch(&error), error: &error.to_string() }.emit(),
+                };
+                gone.iter().for_each(|uid| (kept.forget)(&context, uid));
             }
-            std::future::ready(())
-        });
+        };
         tokio::select! {
             biased;
             () = deletions => {}
             () = stop.cancelled() => {}
         }
     })
+}
+
+/// UIDs of what a list shows to be gone.
+async fn gone_by_list<K: Kind>(context: &Context, scope: &Scope, kept: &Kept) -> Vec<String> {
+    let before = (kept.uids)(context, scope);
+    if before.is_empty() {
+        return Vec::new();
+    }
+    match scope.api::<K>(&context.client).list_metadata(&ListParams::default()).await {
+        Ok(list) => {
+            let listed = list.iter().filter_map(ResourceExt::uid).collect();
+            before.difference(&listed).cloned().collect()
+        }
+        Err(error) => {
+            WatchFailed { kind: &K::kind(&()), class: classify(&error), error: &error.to_string() }.emit();
+            Vec::new()
+        }
+    }
 }
 
 /// Does what a deletion asks for, again and again until it is done: nobody is told of it a second time.

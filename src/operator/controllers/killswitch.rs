@@ -14,7 +14,7 @@ use reeve_api::{AgentRun, AgentRunPhase, ConditionStatus, KillSwitch, KillSwitch
 use reeve_core::conditions::{self, Say, whole_second};
 use reeve_core::journal::{Actor, Event, KillSeen, RowDraft};
 
-use super::deletions::{Kept, follow_up, forget_deleted};
+use super::deletions::follow_up;
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
@@ -26,24 +26,38 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()> {
-    let switches = drive(Arc::clone(&context), controller::<KillSwitch>(&context, scope), reconcile);
-    let kept = Kept { uids: |context, scope| context.kill.known(scope), forget };
-    let deletions = forget_deleted::<KillSwitch>(context, scope, kept);
-    Box::pin(async move {
-        futures::future::join(switches, deletions).await;
-    })
+    let controller = controller::<KillSwitch>(&context, scope);
+    drive(context, controller, reconcile)
 }
 
-/// Deleting a switch releases it, and stands in the journal like any release.
-fn forget(context: &Arc<Context>, uid: &str) {
-    let Some(seen) = context.kill.deleted(uid) else { return };
-    follow_up(context, "KillSwitch", format!("{}/{}", seen.namespace, seen.name), move |context| {
-        let event = context.secrets.redacted(&seen.namespace, Event::Kill(seen.clone()));
-        async move {
-            let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
-            context.append_own(draft).await
+/// Takes in which switches the journal has engaged: who deletes one while no operator runs releases it, too.
+pub(crate) async fn load(context: &Context) -> Result<(), Error> {
+    let take = |event| {
+        if let Event::Kill(seen) = event {
+            context.kill.journaled(&seen);
         }
-    });
+    };
+    context.each_own("kill", take).await
+}
+
+/// Journals that switches are released which were deleted, until the context stops.
+pub(crate) async fn follow_deletions(context: Arc<Context>) {
+    loop {
+        let released = tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return,
+            released = context.kill.released_by_deletion() => released,
+        };
+        for seen in released {
+            follow_up(&context, "KillSwitch", format!("{}/{}", seen.namespace, seen.name), move |context| {
+                let event = context.secrets.redacted(&seen.namespace, Event::Kill(seen.clone()));
+                async move {
+                    let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
+                    context.append_own(draft).await
+                }
+            });
+        }
+    }
 }
 
 async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Action, Error> {

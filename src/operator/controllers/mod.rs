@@ -34,6 +34,7 @@ use crate::error::Error;
 use crate::scope::Scope;
 use crate::telemetry::{Event as _, ReconcileFailed, Reconciled, StatusWritten, WatchFailed};
 
+pub(crate) use killswitch::{follow_deletions as follow_deleted_switches, load as load_switches};
 pub(crate) use policyset::{ensure_default, load};
 pub(crate) use riskbudget::{Budgets, load as load_budgets};
 

@@ -151,19 +151,14 @@ async fn restore(context: &Context, before: &PolicyActivated) -> Result<(), Erro
 }
 
 async fn activations(context: &Context) -> Result<BTreeMap<(String, String), PolicyActivated>, Error> {
-    const PAGE: u32 = 500;
     let mut latest = BTreeMap::new();
-    let mut from = Seq(1);
-    loop {
-        let rows = context.journal.read(&Stream::operator(), from, PAGE).await?;
-        let Some(last) = rows.last() else { return Ok(latest) };
-        from = last.seq.next();
-        for row in &rows {
-            if let Event::PolicyActivated(activated) = row.event().map_err(|error| Error::bug(error.to_string()))? {
-                latest.insert((activated.namespace.clone(), activated.name.clone()), activated);
-            }
+    let take = |event| {
+        if let Event::PolicyActivated(activated) = event {
+            latest.insert((activated.namespace.clone(), activated.name.clone()), activated);
         }
-    }
+    };
+    context.each_own("policy.activated", take).await?;
+    Ok(latest)
 }
 
 async fn reconcile(context: Arc<Context>, set: Arc<PolicySet>) -> Result<Action, Error> {

@@ -82,6 +82,7 @@ pub(super) fn audit(sim: &Sim, rows: &[Row], events: &[Placed]) -> Vec<String> {
     wrong.extend(unheld(rows, events, &oracle.executed));
     wrong.extend(unsettled(rows, events));
     wrong.extend(unlimited(sim, events));
+    wrong.extend(unreleased(sim, events));
     let there: BTreeSet<String> = sim.api.objects().map(|(_, object)| text(&object["metadata"]["uid"])).collect();
     // A Pod that is not labelled with a run is somebody else's.
     let left = sim.sandboxes.runs().into_iter().filter(|run| !run.is_empty() && !there.contains(run));
@@ -161,6 +162,19 @@ fn unlimited(sim: &Sim, events: &[Placed]) -> Vec<String> {
     }
     wrong.extend(gone.into_iter().map(|account| format!("budget {account} is gone, and its limits are in force")));
     wrong
+}
+
+/// Switches that the journal has engaged in the end, and that are gone or say otherwise; and the other way round.
+fn unreleased(sim: &Sim, events: &[Placed]) -> Vec<String> {
+    let mut engaged = BTreeSet::new();
+    for placed in events {
+        let Event::Kill(seen) = &placed.event else { continue };
+        if seen.engaged { engaged.insert(seen.uid.clone()) } else { engaged.remove(&seen.uid) };
+    }
+    let switches = sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && object["spec"]["engaged"] == true);
+    let there: BTreeSet<String> = switches.map(|(_, object)| text(&object["metadata"]["uid"])).collect();
+    let left = engaged.difference(&there).map(|uid| format!("switch {uid} stops nothing any more, and the journal has it engaged"));
+    left.chain(there.difference(&engaged).map(|uid| format!("switch {uid} is engaged, and the journal does not have it so"))).collect()
 }
 
 fn text(value: &Value) -> String {
