@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, ResourceExt};
 use reeve_api::KillSwitch;
 use reeve_core::class::Class;
 use reeve_core::journal::KillSeen;

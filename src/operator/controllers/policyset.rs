@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt as _};
 use reeve_api::{ConditionStatus, FIELD_MANAGER, PolicyMode, PolicySet, PolicySetSpec, PolicySetStatus, label};
 use reeve_core::Digest;
 use reeve_core::conditions::{self, Say};
-use reeve_core::journal::{Actor, Event, PolicyActivated, RowDraft, Seq, Stream};
+use reeve_core::journal::{Actor, Event, PolicyActivated, RowDraft};
 use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::policy::{self, ActiveSet, CompiledSet, Mode, Scope as PolicyScope};
 
