@@ -88,6 +88,11 @@ impl ApiServer {
         self.store.all().map(|(key, object)| (key.as_str(), object.as_ref()))
     }
 
+    /// Objects whose keys begin so, in the order of keys.
+    pub(crate) fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<Value>> {
+        self.store.under(prefix).map(|(_, object)| object)
+    }
+
     /// One object: the plural of its kind, its namespace (empty if it has none) and name.
     #[must_use]
     pub fn object(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<&Value> {

@@ -1,6 +1,7 @@
 //! What a cluster does by itself: Jobs become Pods, Pods run and end, owners take what they own with them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
@@ -62,7 +63,7 @@ impl Sim {
             self.sandboxes.keep(&pods.iter().map(|pod| text(pod, "uid")).collect());
             for job in self.all("batch/jobs/") {
                 let own = pods.iter().find(|pod| owned_by(pod, &job));
-                self.look_after_job(&job, own);
+                self.look_after_job(&job, own.map(AsRef::as_ref));
             }
             for pod in self.all("/pods/") {
                 self.look_after_pod(&pod);
@@ -71,8 +72,9 @@ impl Sim {
         }
     }
 
-    fn all(&self, prefix: &str) -> Vec<Value> {
-        self.api.objects().filter(|(key, _)| key.starts_with(prefix)).map(|(_, object)| object.clone()).collect()
+    /// Of each object under this prefix, what it was when this was asked.
+    fn all(&self, prefix: &str) -> Vec<Arc<Value>> {
+        self.api.under(prefix).cloned().collect()
     }
 
     /// Whether this may be done now; if not, it is noted when.

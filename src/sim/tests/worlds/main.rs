@@ -9,6 +9,9 @@
 //! | `REEVE_WORLDS` | how many random worlds | 5,000 |
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking, and prints what it counted")]
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod api_faults;
 mod common;
 mod crash_matrix;
