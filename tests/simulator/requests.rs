@@ -21,6 +21,8 @@ pub(super) struct Step {
     pub(super) method: &'static str,
     pub(super) path: String,
     pub(super) content_type: &'static str,
+    /// What it is to be answered with.
+    pub(super) accept: &'static str,
     pub(super) body: Option<Value>,
     object: String,
 }
@@ -38,11 +40,16 @@ impl Display for Step {
         if let Some(body) = &self.body {
             write!(to, " ({}) {body}", self.content_type)?;
         }
+        if self.accept != JSON {
+            write!(to, " as {}", self.accept)?;
+        }
         Ok(())
     }
 }
 
 const JSON: &str = "application/json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// Which object, and what kind it is of.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +85,7 @@ impl Place {
         let path = if method == "POST" { KINDS[self.kind].to_owned() } else { format!("{}{below}", self.object()) };
         let query: Vec<&str> = query.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
         let path = if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) };
-        Step { method, path, content_type, body, object: self.object() }
+        Step { method, path, content_type, accept: JSON, body, object: self.object() }
     }
 }
 
@@ -96,7 +103,7 @@ pub(super) fn step() -> BoxedStrategy<Step> {
                 3 => json_patch(place),
                 7 => apply(place),
                 3 => delete(place),
-                1 => Just(place.step("GET", "", &[], JSON, None)),
+                1 => select(vec![JSON, METADATA]).prop_map(move |accept| Step { accept, ..place.step("GET", "", &[], JSON, None) }),
                 2 => list(place),
             ]
         })
@@ -194,11 +201,11 @@ fn list(place: Place) -> BoxedStrategy<Step> {
         "fieldSelector=spec.role%3DCoder",
         "limit=2&labelSelector=x",
     ];
-    select(if place.kind == 0 { narrow } else { selectors })
-        .prop_map(move |selector| {
+    (select(if place.kind == 0 { narrow } else { selectors }), select(vec![JSON, JSON, METADATA_LIST]))
+        .prop_map(move |(selector, accept)| {
             let path = KINDS[place.kind].to_owned();
             let path = if selector.is_empty() { path } else { format!("{path}?{selector}") };
-            Step { method: "GET", path, content_type: JSON, body: None, object: String::new() }
+            Step { method: "GET", path, content_type: JSON, accept, body: None, object: String::new() }
         })
         .boxed()
 }

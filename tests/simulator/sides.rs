@@ -57,6 +57,7 @@ impl Memory {
             .method(step.method)
             .uri(path)
             .header("content-type", step.content_type)
+            .header("accept", step.accept)
             .header("user-agent", "tests/1")
             .body(body)
             .unwrap()

@@ -11,8 +11,9 @@ use super::server::{ApiServer, Asked};
 use super::status::Failure;
 
 impl ApiServer {
-    pub(crate) fn get(&self, target: &Target<'_>) -> Result<(u16, Arc<Value>), Failure> {
-        self.store.get(&target.key()).map(|object| (200, Arc::clone(object))).ok_or_else(|| Failure::not_found(target.about()))
+    pub(crate) fn get(&self, asked: &Asked<'_>, target: &Target<'_>) -> Result<(u16, Arc<Value>), Failure> {
+        let found = self.store.get(&target.key()).ok_or_else(|| Failure::not_found(target.about()))?;
+        Ok((200, if asked.metadata_only { Arc::new(metadata_of(found)) } else { Arc::clone(found) }))
     }
 
     pub(crate) fn selector(&self, asked: &Asked<'_>, target: &Target<'_>) -> Result<Selector, Failure> {
@@ -41,10 +42,14 @@ impl ApiServer {
                 metadata["remainingItemCount"] = json!(rest);
             }
         }
-        let items: Vec<Value> = page.into_iter().map(|(_, object)| item(target, object)).collect();
-        let body = json!({
-            "kind": format!("{}List", target.kind.kind), "apiVersion": target.kind.api_version(), "metadata": metadata, "items": items,
-        });
+        let (kind, api_version) = if asked.metadata_only {
+            ("PartialObjectMetadataList".to_owned(), META.to_owned())
+        } else {
+            (format!("{}List", target.kind.kind), target.kind.api_version())
+        };
+        let shown = |object: &Value| if asked.metadata_only { metadata_of(object) } else { item(target, object) };
+        let items: Vec<Value> = page.into_iter().map(|(_, object)| shown(object)).collect();
+        let body = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items });
         Ok((200, Arc::new(body)))
     }
 
@@ -74,6 +79,14 @@ pub(crate) fn version(asked: &Asked<'_>) -> Result<u64, Failure> {
         "" => Ok(0),
         text => text.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {text:?}: not a number"))),
     }
+}
+
+/// Group and version of answers that are about objects and not objects.
+const META: &str = "meta.k8s.io/v1";
+
+/// What of an object is shown to who asks for no more than its metadata.
+pub(crate) fn metadata_of(object: &Value) -> Value {
+    json!({ "kind": "PartialObjectMetadata", "apiVersion": META, "metadata": object["metadata"] })
 }
 
 /// An object as it is in a list: built-in kinds leave out there what the list says once.

@@ -50,6 +50,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) query: Query,
     /// Who is written into `managedFields`.
     pub(crate) manager: String,
+    /// Only the metadata of objects is asked for (`Accept: application/json;as=PartialObjectMetadata…`).
+    pub(crate) metadata_only: bool,
 }
 
 impl ApiServer {
@@ -117,13 +119,15 @@ impl ApiServer {
         let target = Target::parse(&kinds, path)?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let manager = manager(&query, request);
-        let asked = Asked { now, caller, query, manager };
+        let accept = request.headers().get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+        let metadata_only = accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata"));
+        let asked = Asked { now, caller, query, manager, metadata_only };
         if request.body().len() > MAX_REQUEST_BYTES {
             return Err(Failure::too_large(format!("Request entity too large: limit is {MAX_REQUEST_BYTES}")));
         }
         let whole = |(code, body)| Answer::Whole(code, body);
         match (request.method(), target.name.is_empty()) {
-            (&Method::GET, false) if !asked.query.is("watch") => self.get(&target).map(whole),
+            (&Method::GET, false) if !asked.query.is("watch") => self.get(&asked, &target).map(whole),
             (&Method::GET, _) if asked.query.is("watch") => self.watch(&asked, &target).map(|watch| Answer::Watch(Box::new(watch))),
             (&Method::GET, _) => self.list(&asked, &target).map(whole),
             (&Method::POST, true) => self.create(&asked, &target, request.body()).map(whole),

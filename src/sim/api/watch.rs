@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::read::version;
+use super::read::{metadata_of, version};
 use super::request::Target;
 use super::selector::Selector;
 use super::server::{ApiServer, Asked};
@@ -24,6 +24,7 @@ pub struct Watch {
     at: u64,
     first: VecDeque<Value>,
     bookmarks: bool,
+    metadata_only: bool,
     failed: bool,
     ends_at: Option<Timestamp>,
 }
@@ -39,6 +40,11 @@ impl Watch {
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.ends_at
+    }
+
+    /// An object as this watch tells of it.
+    fn shown(&self, object: &Value) -> Value {
+        if self.metadata_only { metadata_of(object) } else { object.clone() }
     }
 
     /// The kind watched.
@@ -66,6 +72,7 @@ impl ApiServer {
             at: from,
             first: VecDeque::new(),
             bookmarks: asked.query.is("allowWatchBookmarks"),
+            metadata_only: asked.metadata_only,
             failed: false,
             ends_at: seconds.and_then(|seconds| asked.now.saturating_add(SignedDuration::from_secs(seconds)).ok()),
         };
@@ -73,7 +80,7 @@ impl ApiServer {
         if unset || from == 0 || initial {
             watch.at = self.store.version();
             let found = self.store.under(&watch.prefix).filter(|(_, object)| watch.selector.matches(object));
-            watch.first = found.map(|(_, object)| json!({ "type": "ADDED", "object": **object })).collect();
+            watch.first = found.map(|(_, object)| json!({ "type": "ADDED", "object": watch.shown(object) })).collect();
         }
         if initial {
             let end = bookmark(&watch, json!({ "k8s.io/initial-events-end": "true" }));
@@ -123,7 +130,8 @@ fn bookmark(watch: &Watch, annotations: Value) -> Value {
     if !annotations.is_null() {
         metadata["annotations"] = annotations;
     }
-    json!({ "type": "BOOKMARK", "object": { "kind": watch.kind, "apiVersion": watch.api_version, "metadata": metadata } })
+    let bookmark = json!({ "kind": watch.kind, "apiVersion": watch.api_version, "metadata": metadata });
+    json!({ "type": "BOOKMARK", "object": watch.shown(&bookmark) })
 }
 
 /// What a change is to this watch: an object that comes to be selected is added, one that stops being selected is deleted.
@@ -134,10 +142,10 @@ fn event(watch: &Watch, change: &Change) -> Option<Value> {
     let selected = |object: &Option<Arc<Value>>| object.clone().filter(|object| watch.selector.matches(object));
     let (kind, object) = match (selected(&change.before), selected(&change.after)) {
         (None, None) => return None,
-        (None, Some(after)) => ("ADDED", (*after).clone()),
-        (Some(_), Some(after)) => ("MODIFIED", (*after).clone()),
+        (None, Some(after)) => ("ADDED", watch.shown(&after)),
+        (Some(_), Some(after)) => ("MODIFIED", watch.shown(&after)),
         (Some(before), None) => {
-            let mut last = (*before).clone();
+            let mut last = watch.shown(&before);
             last["metadata"]["resourceVersion"] = Value::from(change.version.to_string());
             ("DELETED", last)
         }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+mod branches;
 mod lasting;
 mod text;
 
+pub use branches::Branches;
 pub(crate) use lasting::Standing;
 pub use lasting::{Asked, Refusal};
 pub use text::Fault;
@@ -238,7 +240,7 @@ impl Counts {
 }
 
 /// What is to go wrong in a world.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) crashes: Vec<Crash>,
     pub(crate) lag: Lag,
@@ -250,6 +252,8 @@ pub(crate) struct Plan {
     pub(crate) requests: Vec<(u64, ApiFault)>,
     /// Refusals that last.
     pub(crate) refusals: Vec<Standing>,
+    /// What else may go wrong, in other worlds that are this one up to there.
+    pub(crate) branches: Branches,
 }
 
 impl Plan {
@@ -260,19 +264,23 @@ impl Plan {
     }
 
     /// The kill at this point, if there is one.
-    pub(crate) fn crash(&self, point: Point, number: u64) -> Option<Phase> {
+    pub(crate) fn crash(&mut self, point: Point, number: u64) -> Option<Phase> {
+        self.part(|fault| matches!(fault, Fault::Crash(crash) if crash.point == point && crash.number == number));
         self.crashes.iter().find(|crash| crash.point == point && crash.number == number).map(|crash| crash.phase)
     }
 
-    pub(crate) fn append(&self, number: u64) -> Option<JournalFault> {
+    pub(crate) fn append(&mut self, number: u64) -> Option<JournalFault> {
+        self.part(|fault| matches!(fault, Fault::Append(at, _) if *at == number));
         self.journal.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
     }
 
-    pub(crate) fn request(&self, number: u64) -> Option<ApiFault> {
+    pub(crate) fn request(&mut self, number: u64) -> Option<ApiFault> {
+        self.part(|fault| matches!(fault, Fault::Request(at, _) if *at == number));
         self.requests.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
     }
 
-    pub(crate) fn event(&self, number: u64) -> Option<WatchFault> {
+    pub(crate) fn event(&mut self, number: u64) -> Option<WatchFault> {
+        self.part(|fault| matches!(fault, Fault::Event(at, _) if *at == number));
         self.events.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
     }
 }

@@ -36,9 +36,9 @@ mod sim;
 mod tale;
 mod tools;
 
-pub use faults::{ApiFault, Asked, Crash, Fault, JournalFault, Lag, Phase, Point, Refusal, WatchFault};
+pub use faults::{ApiFault, Asked, Branches, Counts, Crash, Fault, JournalFault, Lag, Phase, Point, Refusal, WatchFault};
 pub use minimise::{Minimised, minimised};
-pub use play::{Outcome, Setting, play};
+pub use play::{Outcome, Setting, play, play_branching};
 pub use requests::Struck;
 pub use sabotage::Sabotage;
 pub use scenario::{Scenario, ScenarioError};

@@ -10,7 +10,7 @@ use reeve_core::journal::sign::Signer;
 use reeve_operator::Keys;
 use serde_json::{Value, json};
 
-use super::faults::{ApiFault, Asked, Counts, Crash, Fault, JournalFault, LAG_ENDS_MS, Lag, Plan, Refusal, Standing, WatchFault};
+use super::faults::{ApiFault, Asked, Branches, Counts, Crash, Fault, JournalFault, LAG_ENDS_MS, Lag, Plan, Refusal, Standing, WatchFault};
 use super::fork;
 use super::objects::{self, shown};
 use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
@@ -116,6 +116,15 @@ struct Play {
 /// # Errors
 /// What kept the world from being set up.
 pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Result<Outcome, String> {
+    play_branching(kinds, scenario, setting, Branches::none())
+}
+
+/// As [`play`], in a world that may become one of others where these part from it. The outcome is that of the world that it became, and the
+/// same as if that had been played by itself.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_branching(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting, branches: Branches) -> Result<Outcome, String> {
     // The client's backoff draws from here.
     let seed = scenario.seed.unwrap_or(setting.seed);
     fastrand::seed(seed);
@@ -125,7 +134,7 @@ pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Resul
     }
     // Which key it is says nothing: the same one in every world.
     let keys = scenario.signed.then(|| Keys::only(Signer::from_seed(&[7; 32])));
-    let mut plan = Plan::default();
+    let mut plan = Plan { branches, ..Plan::default() };
     setting.faults().into_iter().for_each(|fault| plan.add(&Counts::default(), fault));
     let shared = Shared::new(seed, api, plan, keys);
     shared.lock().sabotage = setting.sabotage;

@@ -160,3 +160,21 @@ fn a_namespace_takes_all_that_is_in_it_and_nothing_more_comes() {
     assert_eq!((stand.get(&format!("{maps}/a")).0, stand.get("/api/v1/namespaces/team").0), (404, 404));
     assert_eq!(stand.post(maps, &map("b", json!({}))).0, 404);
 }
+
+#[test]
+fn who_asks_for_metadata_alone_is_shown_no_more() {
+    let mut stand = Stand::new();
+    stand.post(MAPS, &map("a", json!({ "x": "1" })));
+    let ask = |stand: &mut Stand, path: &str, kind: &str| {
+        let accept = format!("application/json;as={kind};g=meta.k8s.io;v=v1");
+        let request = Request::get(path).header(http::header::ACCEPT, accept).body(Bytes::new()).unwrap();
+        stand.server.handle(stand.now, &stand.caller, &request)
+    };
+    let Answer::Whole(200, one) = ask(&mut stand, &format!("{MAPS}/a"), "PartialObjectMetadata") else { panic!("no object") };
+    assert_eq!((&one["kind"], &one["apiVersion"]), (&json!("PartialObjectMetadata"), &json!("meta.k8s.io/v1")));
+    assert_eq!((&one["metadata"]["name"], &one["data"]), (&json!("a"), &Value::Null));
+    let Answer::Whole(200, list) = ask(&mut stand, MAPS, "PartialObjectMetadataList") else { panic!("no list") };
+    assert_eq!((&list["kind"], &list["items"]), (&json!("PartialObjectMetadataList"), &json!([one])));
+    let Answer::Watch(mut watch) = ask(&mut stand, &format!("{MAPS}?watch=true"), "PartialObjectMetadata") else { panic!("no watch") };
+    assert_eq!(stand.server.next_event(&mut watch), Some(json!({ "type": "ADDED", "object": one })));
+}

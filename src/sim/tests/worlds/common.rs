@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use reeve_sim::api::Kinds;
-use reeve_sim::world::{Outcome, Scenario, Setting, play};
+use reeve_sim::world::{Branches, Fault, Outcome, Scenario, Setting};
 
 /// Root of the repository.
 pub(crate) fn repository() -> PathBuf {
@@ -65,7 +65,21 @@ pub(crate) fn sample<T>(cases: Vec<T>) -> Vec<T> {
 
 /// Plays one world.
 pub(crate) fn play_one(scenario: &Scenario, setting: &Setting) -> Outcome {
-    play(&KINDS, scenario, setting).unwrap_or_else(|error| panic!("{}: {error}", scenario.name))
+    play_branching(scenario, setting, Branches::none())
+}
+
+/// Plays a world that may become another.
+pub(crate) fn play_branching(scenario: &Scenario, setting: &Setting, branches: Branches) -> Outcome {
+    reeve_sim::world::play_branching(&KINDS, scenario, setting, branches).unwrap_or_else(|error| panic!("{}: {error}", scenario.name))
+}
+
+/// What is wrong with a world that should end as that one does.
+pub(crate) fn unlike(scenario: &Scenario, fault: &Fault, played: &Outcome, whole: &Outcome) -> Option<String> {
+    if played.wrong.is_empty() && played.end == whole.end {
+        return None;
+    }
+    let end = if played.end == whole.end { String::new() } else { format!("\n{:#?}\ninstead of {:#?}", played.end, whole.end) };
+    Some(format!("{}, {fault}: {:#?}{end}\n{}", scenario.name, played.wrong, played.tale.join("\n")))
 }
 
 /// Does all of this, on as many threads as there are cores. Each world lives on one thread. What comes back is in the order of the work.

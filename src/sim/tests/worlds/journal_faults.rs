@@ -1,9 +1,10 @@
 //! Every scenario, with the journal refusing each append once, for a while, or after it has written it, while the operator lives on: it ends as
 //! if nothing had been, and nothing is done whose event is not written.
 
-use reeve_sim::world::{JournalFault, Outcome, Scenario, Setting};
+use reeve_sim::world::{Fault, JournalFault, Setting};
 
-use crate::common::{hold, play_one, sample, scenarios, side_by_side};
+use crate::branches::{branches, count, trunks};
+use crate::common::{hold, play_one, scenarios, side_by_side, unlike};
 
 /// As in the crash matrix.
 const QUIET_MS: u64 = 70_000;
@@ -12,30 +13,12 @@ const FULL_MS: u64 = 12_000;
 
 const FAULTS: [JournalFault; 3] = [JournalFault::Refused, JournalFault::Unheard, JournalFault::RefusedFor { ms: FULL_MS }];
 
-fn setting(journal: Vec<(u64, JournalFault)>) -> Setting {
-    Setting { journal, quiet_ms: QUIET_MS, ..Setting::of(1) }
-}
-
 #[test]
 fn a_journal_that_refuses_changes_no_end() {
-    let scenarios = scenarios();
-    let whole = side_by_side(&scenarios, |scenario| play_one(scenario, &setting(Vec::new())));
-    let cases: Vec<(&Scenario, &Outcome, (u64, JournalFault))> = scenarios
-        .iter()
-        .zip(&whole)
-        .flat_map(|(scenario, outcome)| {
-            let faults = (1..=outcome.counts.appends).flat_map(|number| FAULTS.map(|fault| (number, fault)));
-            faults.map(move |fault| (scenario, outcome, fault))
-        })
-        .collect();
-    let cases = sample(cases);
-    let wrong = side_by_side(&cases, |(scenario, whole, fault)| {
-        let faulty = play_one(scenario, &setting(vec![*fault]));
-        if faulty.wrong.is_empty() && faulty.end == whole.end {
-            return None;
-        }
-        let end = if faulty.end == whole.end { String::new() } else { format!("\n{:#?}\ninstead of {:#?}", faulty.end, whole.end) };
-        Some(format!("{}, append {} {:?}: {:#?}{end}\n{}", scenario.name, fault.0, fault.1, faulty.wrong, faulty.tale.join("\n")))
-    });
-    hold("journal faults", cases.len(), &wrong.into_iter().flatten().collect::<Vec<_>>());
+    let (scenarios, setting) = (scenarios(), Setting { quiet_ms: QUIET_MS, ..Setting::of(1) });
+    let whole = side_by_side(&scenarios, |scenario| play_one(scenario, &setting));
+    let faults = |at: usize| (1..=whole[at].counts.appends).flat_map(|number| FAULTS.map(|fault| Fault::Append(number, fault))).collect();
+    let trunks = trunks(&scenarios, &setting, faults);
+    let wrong = branches(&trunks, |at, fault, faulty| unlike(&scenarios[at], fault, faulty, &whole[at]));
+    hold("journal faults", count(&trunks), &wrong);
 }

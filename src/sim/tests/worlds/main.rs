@@ -13,6 +13,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod api_faults;
+mod branches;
 mod common;
 mod crash_matrix;
 mod journal_faults;

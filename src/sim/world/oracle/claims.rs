@@ -169,9 +169,14 @@ fn unreleased(sim: &Sim, events: &[Placed]) -> Vec<String> {
     let mut engaged = BTreeSet::new();
     for placed in events {
         let Event::Kill(seen) = &placed.event else { continue };
-        if seen.engaged { engaged.insert(seen.uid.clone()) } else { engaged.remove(&seen.uid) };
+        if seen.engaged {
+            engaged.insert(seen.uid.clone())
+        } else {
+            engaged.remove(&seen.uid)
+        };
     }
-    let switches = sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && object["spec"]["engaged"] == true);
+    let switches =
+        sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && object["spec"]["engaged"] == true);
     let there: BTreeSet<String> = switches.map(|(_, object)| text(&object["metadata"]["uid"])).collect();
     let left = engaged.difference(&there).map(|uid| format!("switch {uid} stops nothing any more, and the journal has it engaged"));
     left.chain(there.difference(&engaged).map(|uid| format!("switch {uid} is engaged, and the journal does not have it so"))).collect()
