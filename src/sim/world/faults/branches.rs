@@ -52,10 +52,15 @@ impl fmt::Debug for Branches {
 }
 
 impl Plan {
-    /// Comes by a place where faults may begin; if this is the world that has one, it is planned from now on.
+    /// Comes by a place where faults may begin; if this is the world that has one, it is planned from now on, before what the text has planned
+    /// for the same place.
     pub(super) fn part(&mut self, is_here: impl Fn(&Fault) -> bool) {
-        if let Some(fault) = self.branches.at(is_here) {
-            self.add(&Counts::default(), fault);
-        }
+        let Some(fault) = self.branches.at(is_here) else { return };
+        let mut first = Plan::default();
+        first.add(&Counts::default(), fault);
+        self.crashes.splice(0..0, first.crashes);
+        self.events.splice(0..0, first.events);
+        self.journal.splice(0..0, first.journal);
+        self.requests.splice(0..0, first.requests);
     }
 }
