@@ -87,16 +87,17 @@ pub(crate) fn side_by_side<W: Sync, T: Send>(work: &[W], act: impl Fn(&W) -> T +
     let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(item) = work.get(at) else { return };
-                    let outcome = act(item);
-                    done.lock().unwrap().insert(at, outcome);
-                }
-            });
-        }
+        let play = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::SeqCst);
+                let Some(item) = work.get(at) else { return };
+                let outcome = act(item);
+                done.lock().unwrap().insert(at, outcome);
+            }
+        };
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(play)).collect();
+        // Joined, they are gone; a scope alone waits only until they have done their work.
+        threads.into_iter().for_each(|thread| thread.join().unwrap_or_else(|why| std::panic::resume_unwind(why)));
     });
     done.into_inner().unwrap().into_values().collect()
 }
