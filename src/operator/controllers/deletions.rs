@@ -45,9 +45,10 @@ pub(super) fn forget_deleted<K: Kind>(context: Arc<Context>, scope: &Scope, kept
                     Err(error) => {
                         WatchFailed { kind: &K::kind(&()), class: classify_watch(&error), error: &error.to_string() }.emit();
                         // Most go on by themselves, with a list that shows what was missed; this one begins again where it was.
-                        match error {
-                            watcher::Error::WatchStartFailed(_) => gone_by_list::<K>(&context, &scope, &kept).await,
-                            _ => Vec::new(),
+                        if matches!(error, watcher::Error::WatchStartFailed(_)) {
+                            gone_by_list::<K>(&context, &scope, &kept).await
+                        } else {
+                            Vec::new()
                         }
                     }
                 };
