@@ -145,3 +145,19 @@ fn no_test_sleeps() {
         assert!(own || !text.contains(&sleeps) && !text.contains("tokio::time::sleep"), "{} sleeps", path.display());
     }
 }
+
+/// The profile of tests switches off what other crates assert of themselves, so each of ours must be named in it.
+#[test]
+fn every_crate_of_ours_is_tested_with_checked_arithmetic() {
+    let manifest = std::fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).expect("the workspace has members");
+    let members: Vec<&str> = members.split('"').filter(|part| part.contains("src/") || *part == "tests").collect();
+    assert!(members.len() > 5, "{members:?}");
+    for member in members {
+        let own = std::fs::read_to_string(repository().join(member).join("Cargo.toml")).unwrap();
+        let name = own.lines().find_map(|line| line.strip_prefix("name = ")).unwrap().trim_matches('"').to_owned();
+        let profile = manifest.split(&format!("[profile.dev.package.{name}]")).nth(1).unwrap_or_default();
+        let profile = profile.split("\n[").next().unwrap_or_default();
+        assert!(profile.contains("overflow-checks = true"), "Cargo.toml has no [profile.dev.package.{name}] with overflow-checks = true");
+    }
+}

@@ -17,13 +17,16 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use reeve_api::KillSwitch;
 use reeve_core::class::Class;
-use reeve_core::journal::KillSeen;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{classify, classify_watch, patient};
 use crate::scope::Scope;
 use crate::telemetry::{Event as _, WatchFailed};
+
+mod record;
+
+pub(crate) use record::Record;
 
 /// As metrics and log lines name them.
 const SWITCHES: &str = "KillSwitch";
@@ -41,12 +44,8 @@ pub(crate) struct Kill {
     /// Counts changes of the view.
     changed: watch::Sender<u64>,
     counts: Mutex<BTreeMap<String, Counts>>,
-    /// Switches whose engagement is journaled and whose release is not, by UID.
-    open: Mutex<BTreeMap<String, KillSeen>>,
-    /// Releases of switches that are gone, to be journaled.
-    released: Mutex<Vec<KillSeen>>,
-    /// Rings when there are such.
-    gone: Notify,
+    /// What the journal has of them.
+    pub(crate) record: Record,
 }
 
 #[derive(Default)]
@@ -107,9 +106,7 @@ impl Kill {
             view: Mutex::new(View { scopes }),
             changed: watch::channel(0).0,
             counts: Mutex::default(),
-            open: Mutex::default(),
-            released: Mutex::default(),
-            gone: Notify::new(),
+            record: Record::default(),
         }
     }
 
@@ -179,40 +176,22 @@ impl Kill {
         self.lock().scopes.values().find_map(|seen| seen.switches.get(uid)).and_then(|switch| switch.since)
     }
 
-    /// Keeps in mind what is journaled of a switch.
-    pub(crate) fn journaled(&self, seen: &KillSeen) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.engaged {
-            open.insert(seen.uid.clone(), seen.clone());
-        } else {
-            open.remove(&seen.uid);
-        }
+    /// Waits until runs see the switch of this UID engaged, so long at most. False: they do not, as where it is gone and a cache is late.
+    pub(crate) async fn sees(&self, uid: &str, within: Duration) -> bool {
+        let mut changed = self.changed.subscribe();
+        let seen = async {
+            while self.engaged_since(uid).is_none() {
+                // Its sender lives as long as this.
+                let _ = changed.changed().await;
+            }
+        };
+        tokio::time::timeout(within, seen).await.is_ok()
     }
 
-    /// UIDs of the switches in this scope whose engagement is journaled and whose release is not.
-    fn open(&self, scope: &Scope) -> BTreeSet<String> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().filter(|seen| scope.covers(&seen.namespace)).map(|seen| seen.uid.clone()).collect()
-    }
-
-    /// The switch of this UID is gone, which releases it.
+    /// The switch of this UID is gone.
     fn forget(&self, uid: &str) {
         self.forget_counts(uid);
-        let Some(seen) = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(uid) else { return };
-        let released = KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..seen };
-        self.released.lock().unwrap_or_else(PoisonError::into_inner).push(released);
-        self.gone.notify_one();
-    }
-
-    /// Waits for switches that were deleted while the journal has them engaged, and says what to journal of each. Whoever takes them must do so.
-    pub(crate) async fn released_by_deletion(&self) -> Vec<KillSeen> {
-        loop {
-            let released = std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner));
-            if !released.is_empty() {
-                return released;
-            }
-            self.gone.notified().await;
-        }
+        self.record.deleted(uid);
     }
 }
 
@@ -349,13 +328,13 @@ async fn list_switches(kill: Arc<Kill>, api: Api<DeserializeGuard<KillSwitch>>, 
 async fn look(kill: &Kill, api: &Api<DeserializeGuard<KillSwitch>>, scope: &Scope) {
     let asked = Instant::now();
     // What is journaled only from here on may be newer than the list.
-    let open = kill.open(scope);
+    let recorded = kill.record.uids(scope);
     match tokio::time::timeout(LIST_PATIENCE, api.list(&ListParams::default())).await {
         Ok(Ok(list)) => {
             let listed = version(list.metadata.resource_version.as_deref());
             kill.change(scope, |seen| seen.replace(&list.items, listed, asked));
             let there: BTreeSet<String> = list.items.iter().filter_map(ResourceExt::uid).collect();
-            open.difference(&there).for_each(|uid| kill.forget(uid));
+            recorded.difference(&there).for_each(|uid| kill.forget(uid));
         }
         Ok(Err(error)) => WatchFailed { kind: SWITCHES, class: classify(&error), error: &error.to_string() }.emit(),
         Err(_) => WatchFailed { kind: SWITCHES, class: Class::Transient, error: "no answer in time" }.emit(),
@@ -421,25 +400,6 @@ mod tests {
             look_first(&kill, &Client::new(server, "team"), &scopes).await;
             assert_eq!(kill.stops("team").is_some(), stops, "{code}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_switch_that_is_gone_is_released_once_if_the_journal_has_it_engaged() {
-        let kill = Kill::new("own", &[Scope::All]);
-        let seen = KillSeen {
-            namespace: "team".to_owned(),
-            name: "stop".to_owned(),
-            uid: "a".to_owned(),
-            engaged: true,
-            reason: "why".to_owned(),
-        };
-        kill.journaled(&seen);
-        assert_eq!(kill.open(&Scope::Namespace("team".to_owned())), BTreeSet::from(["a".to_owned()]));
-        assert!(kill.open(&Scope::Namespace("other".to_owned())).is_empty());
-        ["b", "a", "a"].iter().for_each(|uid| kill.forget(uid));
-        let released = kill.released_by_deletion().await;
-        assert_eq!(released, [KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..seen }]);
-        assert!(kill.open(&Scope::All).is_empty());
     }
 
     #[tokio::test]

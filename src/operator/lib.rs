@@ -196,7 +196,6 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
         judged_by.push(own.clone());
     }
     let kill = Arc::new(kill::Kill::new(&config.namespace, &judged_by));
-    kill::look_first(&kill, &client, &judged_by).await;
     work.extend(judged_by.iter().map(|scope| kill::keep(Arc::clone(&kill), &client, scope)));
     let anchors = match keys {
         Some(keys) => Some(Arc::new(anchors::Anchors::open(&client, &config, &journal, epoch, keys, surroundings.clock.now()).await?)),
@@ -233,7 +232,8 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
     }
     controllers::load(&context, &judged_by).await?;
     controllers::load_budgets(&context, &scopes).await?;
-    controllers::load_switches(&context).await?;
+    controllers::load_switches(&context, &judged_by).await?;
+    kill::look_first(&context.kill, &context.client, &judged_by).await;
     work.push(Box::pin(controllers::follow_deleted_switches(Arc::clone(&context))));
     for scope in &scopes {
         work.extend(controllers::all(&context, scope));

@@ -12,7 +12,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use reeve_api::{AgentRun, AgentRunPhase, ConditionStatus, KillSwitch, KillSwitchStatus};
 use reeve_core::conditions::{self, Say, whole_second};
-use reeve_core::journal::{Actor, Event, KillSeen, RowDraft};
+use reeve_core::journal::{Event, KillSeen};
 
 use super::deletions::follow_up;
 use super::{controller, drive, show};
@@ -30,14 +30,22 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
     drive(context, controller, reconcile)
 }
 
-/// Takes in which switches the journal has engaged: who deletes one while no operator runs releases it, too.
-pub(crate) async fn load(context: &Context) -> Result<(), Error> {
+/// Takes in which switches the journal has engaged, so that one that is released or deleted while no operator runs is released there too.
+pub(crate) async fn load(context: &Context, scopes: &[Scope]) -> Result<(), Error> {
     let take = |event| {
         if let Event::Kill(seen) = event {
-            context.kill.journaled(&seen);
+            context.kill.record.take(seen);
         }
     };
-    context.each_own("kill", take).await
+    context.each_own("kill", take).await?;
+    let out_of_sight = |namespace: &String| !scopes.iter().any(|scope| scope.covers(namespace));
+    for namespace in context.kill.record.namespaces().iter().filter(|namespace| out_of_sight(namespace)) {
+        tracing::warn!(
+            namespace,
+            "the journal has a kill switch engaged in a namespace that is not watched any more: its release will not be journaled"
+        );
+    }
+    Ok(())
 }
 
 /// Journals that switches are released which were deleted, until the context stops.
@@ -46,41 +54,48 @@ pub(crate) async fn follow_deletions(context: Arc<Context>) {
         let released = tokio::select! {
             biased;
             () = context.stop.cancelled() => return,
-            released = context.kill.released_by_deletion() => released,
+            released = context.kill.record.released_by_deletion() => released,
         };
         for seen in released {
             follow_up(&context, "KillSwitch", format!("{}/{}", seen.namespace, seen.name), move |context| {
-                let event = context.secrets.redacted(&seen.namespace, Event::Kill(seen.clone()));
-                async move {
-                    let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
-                    context.append_own(draft).await
-                }
+                let seen = seen.clone();
+                async move { context.kill.record.write(&context, seen).await }
             });
         }
     }
 }
 
 async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Action, Error> {
+    let uid = switch.uid().unwrap_or_default();
     if switch.metadata.deletion_timestamp.is_some() {
+        // Whatever still holds it: it stops nothing any more.
+        context.kill.record.deleted(&uid);
         return Ok(Action::await_change());
     }
     let old = switch.status.clone().unwrap_or_default();
-    // Engaged again after a release is another engagement.
-    let was_engaged = old.engaged_at.is_some() && old.released_at.is_none();
-    match (switch.spec.engaged, was_engaged) {
-        (true, false) => engaged(&context, &switch).await,
-        (false, true) => released(&context, &switch, old).await,
-        (true, true) if old.quiet_after_ms.is_none() => wait_for_quiet(&context, &switch, old).await,
-        (true, true) | (false, false) => {
-            let status = with_ready(&switch, old.clone(), said(&switch, &old), context.now());
-            show(&context, switch.as_ref(), switch.status.as_ref(), &status).await?;
-            Ok(Action::await_change())
-        }
+    let shown = old.engaged_at.is_some() && old.released_at.is_none();
+    match switch.spec.engaged {
+        true if shown && context.kill.record.has(&uid) && old.quiet_after_ms.is_none() => wait_for_quiet(&context, &switch, old).await,
+        true if shown && context.kill.record.has(&uid) => show_as_it_is(&context, &switch, old).await,
+        // Engaged again after a release is another engagement.
+        true => engaged(&context, &switch).await,
+        false if shown || context.kill.record.may_have(&uid) => released(&context, &switch, old, shown).await,
+        false => show_as_it_is(&context, &switch, old).await,
     }
 }
 
+async fn show_as_it_is(context: &Context, switch: &KillSwitch, status: KillSwitchStatus) -> Result<Action, Error> {
+    let status = with_ready(switch, status.clone(), said(switch, &status), context.now());
+    show(context, switch, switch.status.as_ref(), &status).await?;
+    Ok(Action::await_change())
+}
+
 async fn engaged(context: &Arc<Context>, switch: &KillSwitch) -> Result<Action, Error> {
-    journal(context, switch, true).await?;
+    // What runs do not see stops nothing: this may be a late view of a switch that is gone.
+    if !context.kill.sees(&switch.uid().unwrap_or_default(), LONGEST_LOOK).await {
+        return Ok(Action::requeue(LOOK_EVERY));
+    }
+    context.kill.record.write(context, seen(switch, true)).await?;
     let at = Time(whole_second(context.now()));
     let status = KillSwitchStatus { engaged_at: Some(at), ..KillSwitchStatus::default() };
     wait_for_quiet(context, switch, status).await
@@ -139,28 +154,22 @@ async fn all_driven(context: &Context, scope: &Scope) -> Result<bool, Error> {
     Ok(true)
 }
 
-async fn released(context: &Arc<Context>, switch: &KillSwitch, old: KillSwitchStatus) -> Result<Action, Error> {
-    journal(context, switch, false).await?;
+async fn released(context: &Context, switch: &KillSwitch, old: KillSwitchStatus, shown: bool) -> Result<Action, Error> {
+    context.kill.record.write(context, seen(switch, false)).await?;
     context.kill.forget_counts(&switch.uid().unwrap_or_default());
-    let status = KillSwitchStatus { released_at: Some(Time(whole_second(context.now()))), ..old };
-    let status = with_ready(switch, status.clone(), said(switch, &status), context.now());
-    show(context, switch, switch.status.as_ref(), &status).await?;
-    Ok(Action::await_change())
+    let released_at = if shown { Some(Time(whole_second(context.now()))) } else { old.released_at.clone() };
+    show_as_it_is(context, switch, KillSwitchStatus { released_at, ..old }).await
 }
 
-async fn journal(context: &Context, switch: &KillSwitch, engaged: bool) -> Result<(), Error> {
-    let namespace = switch.namespace().unwrap_or_default();
-    let seen = KillSeen {
-        namespace: namespace.clone(),
+/// What the journal is to have of it.
+fn seen(switch: &KillSwitch, engaged: bool) -> KillSeen {
+    KillSeen {
+        namespace: switch.namespace().unwrap_or_default(),
         name: switch.name_any(),
         uid: switch.uid().unwrap_or_default(),
         engaged,
         reason: switch.spec.reason.clone(),
-    };
-    context.kill.journaled(&seen);
-    let event = context.secrets.redacted(&namespace, Event::Kill(seen));
-    let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
-    context.append_own(draft).await
+    }
 }
 
 fn said(switch: &KillSwitch, status: &KillSwitchStatus) -> Say {

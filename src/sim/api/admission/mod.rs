@@ -163,7 +163,7 @@ impl ApiServer {
 
     /// Whether a binding names the policy for this namespace and the policy's own conditions hold.
     fn applies(&mut self, policy: &Policy, review: &Review<'_>) -> Result<bool, Failure> {
-        debug_assert!(policy.rules_match(review.operation.name(), review.target));
+        assert!(policy.rules_match(review.operation.name(), review.target));
         if policy.binding_for(review.facts.namespace.as_ref()).is_none() {
             return Ok(false);
         }

@@ -143,6 +143,15 @@ fn what_is_refused_for_good_is_told_and_repeats_nothing() {
         let mut wrong = at_any_rate(&faulty, &log);
         // What is never heard of, or cannot be written, shows nothing and is not in force. Nobody gets what the text waits for.
         let never = |why: &String| NEVER.iter().any(|told| why.contains(told));
+        for why in faulty.wrong.iter().filter(|why| !is_text(scenario, why) && never(why)) {
+            println!(
+                "TEMP {} {} {}: {}",
+                refusal.verb,
+                refusal.kind,
+                refusal.from,
+                NEVER.iter().find(|told| why.contains(**told)).unwrap()
+            );
+        }
         wrong.extend(faulty.wrong.iter().filter(|why| !is_text(scenario, why) && !never(why)).cloned());
         (!wrong.is_empty()).then(|| format!("{}, {refusal}: {wrong:#?}\n{}", scenario.name, faulty.tale.join("\n")))
     });

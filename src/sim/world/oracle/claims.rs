@@ -82,7 +82,7 @@ pub(super) fn audit(sim: &Sim, rows: &[Row], events: &[Placed]) -> Vec<String> {
     wrong.extend(unheld(rows, events, &oracle.executed));
     wrong.extend(unsettled(rows, events));
     wrong.extend(unlimited(sim, events));
-    wrong.extend(unreleased(sim, events));
+    wrong.extend(unrecorded(sim, events));
     let there: BTreeSet<String> = sim.api.objects().map(|(_, object)| text(&object["metadata"]["uid"])).collect();
     // A Pod that is not labelled with a run is somebody else's.
     let left = sim.sandboxes.runs().into_iter().filter(|run| !run.is_empty() && !there.contains(run));
@@ -164,22 +164,24 @@ fn unlimited(sim: &Sim, events: &[Placed]) -> Vec<String> {
     wrong
 }
 
-/// Switches that the journal has engaged in the end, and that are gone or say otherwise; and the other way round.
-fn unreleased(sim: &Sim, events: &[Placed]) -> Vec<String> {
+/// Rows of switches that say what the journal had said already; switches that it has engaged in the end and that stop nothing, and the other way
+/// round.
+fn unrecorded(sim: &Sim, events: &[Placed]) -> Vec<String> {
     let mut engaged = BTreeSet::new();
+    let mut wrong = Vec::new();
     for placed in events {
         let Event::Kill(seen) = &placed.event else { continue };
-        if seen.engaged {
-            engaged.insert(seen.uid.clone())
-        } else {
-            engaged.remove(&seen.uid)
-        };
+        let is_news = if seen.engaged { engaged.insert(seen.uid.clone()) } else { engaged.remove(&seen.uid) };
+        if !is_news {
+            wrong.push(format!("row {} says of switch {} again that engaged={}", placed.gseq, seen.uid, seen.engaged));
+        }
     }
-    let switches =
-        sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && object["spec"]["engaged"] == true);
+    let stops = |object: &Value| object["spec"]["engaged"] == true && !object["metadata"]["deletionTimestamp"].is_string();
+    let switches = sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && stops(object));
     let there: BTreeSet<String> = switches.map(|(_, object)| text(&object["metadata"]["uid"])).collect();
-    let left = engaged.difference(&there).map(|uid| format!("switch {uid} stops nothing any more, and the journal has it engaged"));
-    left.chain(there.difference(&engaged).map(|uid| format!("switch {uid} is engaged, and the journal does not have it so"))).collect()
+    wrong.extend(engaged.difference(&there).map(|uid| format!("switch {uid} stops nothing any more, and the journal has it engaged")));
+    wrong.extend(there.difference(&engaged).map(|uid| format!("switch {uid} is engaged, and the journal does not have it so")));
+    wrong
 }
 
 fn text(value: &Value) -> String {
