@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
 use reeve_api::{AgentRun, AgentRunPhase, RiskBudget};
 use reeve_core::journal::{Observation, ToolEnded};
-use reeve_tests::{FakeModel, Rows, Turn, World, call, calls, finish, reeve};
+use reeve_tests::{FakeModel, Rows, Turn, World, call, calls, deadline, finish, reeve};
 use serde_json::{Value, json};
 
 /// Runs that are under way at any time: a kill hits them at different places.
@@ -18,6 +18,9 @@ const LINES: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 const CALLS: usize = LINES.len() + 1;
 /// Answers that a run needs.
 const ANSWERS: usize = 5;
+
+/// Between two looks for what no status tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// When the operators of a round are killed, each counted from its own start.
 pub(crate) struct Killings {
@@ -146,6 +149,7 @@ impl Killings {
             balance.is_some_and(|balance| balance.reserved == 0 && balance.used == calls)
         };
         world.wait::<RiskBudget>("default", &format!("charged with {calls} tool calls, each once"), settled).await;
+        root_is_posted(world).await;
         assert!(operator.stop().await.success(), "the last operator ends well");
         before = grown(world, before, &mut found).await;
         found.rows = before.lines().count();
@@ -155,6 +159,9 @@ impl Killings {
         }
         one_job_each(world, &mut found).await;
         verify(world, &mut found).await;
+        if found.verified == 0 {
+            found.wrong.push(format!("what the last operator said:\n{}", operator.said()));
+        }
         found
     }
 }
@@ -189,8 +196,13 @@ async fn grown(world: &World, before: String, found: &mut Found) -> String {
 async fn look_at(world: &World, run: &str, export: &str, found: &mut Found) {
     let object = world.api::<AgentRun>().get(run).await.unwrap();
     let rows = Rows::of(export, object.metadata.uid.as_deref().unwrap());
-    for kind in ["run.started", "sandbox.requested", "sandbox.ready", "workspace.loaded", "checkpoint", "run.finished"] {
+    for kind in ["run.started", "sandbox.requested", "sandbox.ready", "workspace.loaded", "run.finished"] {
         found.once(rows.count(kind), &format!("{kind} of {run}"));
+    }
+    // After its commit and at its end: each is one of its step.
+    let checkpoints = rows.checkpoints();
+    for step in checkpoints.iter().collect::<BTreeSet<_>>() {
+        found.once(checkpoints.iter().filter(|other| *other == step).count(), &format!("checkpoint of step {step} of {run}"));
     }
     let mut results: BTreeMap<String, Vec<ToolEnded>> = BTreeMap::new();
     for ended in rows.results() {
@@ -219,6 +231,21 @@ async fn look_at(world: &World, run: &str, export: &str, found: &mut Found) {
     }
 }
 
+/// Waits until a root is posted. Those that were killed within seconds of their start never came to it, and who is asked to end has three seconds.
+async fn root_is_posted(world: &World) {
+    let posted = async {
+        let mut looks = tokio::time::interval(LOOK_AGAIN);
+        while maps(world).await.is_empty() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(deadline(), posted).await.expect("a root is posted");
+}
+
+async fn maps(world: &World) -> Vec<ConfigMap> {
+    world.api::<ConfigMap>().list(&ListParams::default().labels("reeve.dev/journal-anchors")).await.unwrap().items
+}
+
 /// No run had a second sandbox.
 async fn one_job_each(world: &World, found: &mut Found) {
     let mut owners = BTreeSet::new();
@@ -243,8 +270,7 @@ async fn verify(world: &World, found: &mut Found) {
     let key = save("reeve.pub", String::from_utf8(key.stdout).unwrap());
     let runs = world.api::<AgentRun>().list(&ListParams::default()).await.unwrap().items;
     let runs = save("runs.json", list(serde_json::to_value(runs).unwrap()));
-    let maps = world.api::<ConfigMap>().list(&ListParams::default().labels("reeve.dev/journal-anchors")).await.unwrap().items;
-    let roots = save("roots.json", list(serde_json::to_value(maps).unwrap()));
+    let roots = save("roots.json", list(serde_json::to_value(maps(world).await).unwrap()));
     let database = world.database();
     let arguments = ["journal", "verify", "--database", &database, "--public-key", &key, "--status", &runs, "--anchor", &roots];
     let verified = reeve(arguments).await;

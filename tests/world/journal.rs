@@ -35,6 +35,12 @@ impl Rows {
         self.events().into_iter().filter_map(result).collect()
     }
 
+    /// The step of each checkpoint, in order.
+    pub fn checkpoints(&self) -> Vec<u32> {
+        let step = |event| if let Event::Checkpoint(taken) = event { Some(taken.step) } else { None };
+        self.events().into_iter().filter_map(step).collect()
+    }
+
     /// What came of the n-th tool call, from 0, as the model reads it.
     pub fn told(&self, call: usize) -> String {
         let results = self.results();
