@@ -11,7 +11,8 @@
 //! | `minimise` | from a world that goes wrong to the shortest text that does |
 //!
 //! Architecture invariant: one `u64` and one text are the whole run. Nothing here reads a clock or draws a number but from the seed, and
-//! between two deliveries everything that can run has run. (`tests/scenarios.rs`: `the_same_seed_tells_the_same_tale`)
+//! between two deliveries everything that can run has run. One thing is drawn elsewhere: which of two messages that are there at the same moment
+//! rmcp takes first. (`tests/worlds/scenarios.rs`: `the_same_seed_tells_the_same_tale`)
 //!
 //! Architecture invariant: a crash is the end of the operator's whole runtime, with every task in it; only what lies in the API server, the
 //! journal, the artifacts and the sandboxes goes on.

@@ -113,8 +113,9 @@ impl Sim {
         self.counts.requests += 1;
         *self.requests.asked.entry((asked.verb, asked.kind.clone())).or_default() += 1;
         let at_ms = self.now_ms();
-        let lasting = self.plan.refused(&asked, at_ms).map(ApiFault::Refused);
-        let fault = self.plan.request(self.counts.requests).or(lasting);
+        // What is refused for long lets nothing through, whatever else was planned for one of its requests.
+        let (lasting, planned) = (self.plan.refused(&asked, at_ms).map(ApiFault::Refused), self.plan.request(self.counts.requests));
+        let fault = lasting.or(planned);
         if objects::writes(request) {
             self.requests.writes.push(Write { at_ms, place: asked.place.clone(), struck: fault.is_some() });
         }
