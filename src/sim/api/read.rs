@@ -49,6 +49,8 @@ impl ApiServer {
         };
         let shown = |object: &Value| if asked.metadata_only { metadata_of(object) } else { item(target, object) };
         let items: Vec<Value> = page.into_iter().map(|(_, object)| shown(object)).collect();
+        // kube-apiserver has nothing there where it has no metadata to show, and an empty list where it has no objects.
+        let items = if asked.metadata_only && items.is_empty() { Value::Null } else { Value::from(items) };
         let body = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items });
         Ok((200, Arc::new(body)))
     }
