@@ -16,6 +16,8 @@ const AT_ONCE: usize = 3;
 const LINES: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 /// Calls of a run that its sandbox carries out: the lines and the commit.
 const CALLS: usize = LINES.len() + 1;
+/// Checkpoints that a run takes, each of another step: after its commit, and at its end.
+const CHECKPOINTS: usize = 2;
 /// Answers that a run needs.
 const ANSWERS: usize = 5;
 
@@ -199,8 +201,13 @@ async fn look_at(world: &World, run: &str, export: &str, found: &mut Found) {
     for kind in ["run.started", "sandbox.requested", "sandbox.ready", "workspace.loaded", "run.finished"] {
         found.once(rows.count(kind), &format!("{kind} of {run}"));
     }
-    // After its commit and at its end: each is one of its step.
     let checkpoints = rows.checkpoints();
+    if checkpoints.len() < CHECKPOINTS {
+        found.lost(format!("{run} has {} of {CHECKPOINTS} checkpoints", checkpoints.len()));
+    }
+    if checkpoints.len() > CHECKPOINTS {
+        found.repeated(format!("{run} has {} checkpoints, and {CHECKPOINTS} are due", checkpoints.len()));
+    }
     for step in checkpoints.iter().collect::<BTreeSet<_>>() {
         found.once(checkpoints.iter().filter(|other| *other == step).count(), &format!("checkpoint of step {step} of {run}"));
     }
