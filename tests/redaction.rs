@@ -257,3 +257,63 @@ async fn no_secret_that_an_operator_was_given_is_in_anything_that_it_writes() {
     })
     .await;
 }
+
+/// A planner that tells the key on in its plan, a coder of that plan, and an acceptance that prints it, once on its way to fail.
+#[tokio::test]
+async fn what_a_plan_tells_on_is_in_no_task_no_approval_and_no_fork() {
+    World::scenario("canary-goal", async |world| {
+        let key = Canary::planted("key");
+        let leak = json!([{"name": "leak", "description": format!("Use {}, or {}.", key.1, STANDARD.encode(&key.1))}]);
+        let model = FakeModel::lanes([
+            (
+                "Task leak",
+                vec![
+                    call("fs.write", json!({"path": "good.txt", "content": "good\n"})),
+                    call("git.commit", json!({"message": "Add a file"})),
+                    finish(&format!("Done with {}.", key.1)).then(finish(&format!("Done otherwise with {}.", key.1))),
+                ],
+            ),
+            ("", vec![call("finish", json!({"summary": format!("With {}.", key.1), "tasks": leak}))]),
+        ])
+        .await;
+        world.secret("told", Some(model.host()), json!({"key": key.1})).await;
+        world.put(&provider("told", &model.url)).await;
+        world.agents_ask_in_order(&["told"]).await;
+        let operator = world.operator_with(Start { log: Some("debug".to_owned()), ..Start::default() }).await;
+        let config = format!("KEY={}\n", key.1);
+        let goal = |shell: &str| {
+            json!({
+                "objective": "Tell all.",
+                "workspace": workspace(&[("config.env", &config)]),
+                "acceptance": {"commands": [{"argv": ["sh", "-c", shell]}]},
+            })
+        };
+        world.goal("told", goal("cat config.env && base64 config.env >&2")).await;
+        world.merged("told").await;
+        world.goal("fails", goal("cat config.env >&2; exit 3")).await;
+        let ended = world.goal_ended("fails").await;
+        assert_eq!(ended.reason, "AcceptanceFailed", "{}", ended.message);
+
+        let parent = world.journal("told-leak").await;
+        let row = parent.0.iter().find(|row| row.kind == "checkpoint").unwrap_or_else(|| panic!("no checkpoint\n{parent}"));
+        let of = json!({"name": "told-leak", "uid": row.stream.as_str(), "seq": row.seq.0, "hash": row.hash.to_string()});
+        let spec = json!({"role": "Coder", "forkOf": of});
+        world.put(&json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "metadata": {"name": "fork"}, "spec": spec})).await;
+        world.succeeded("fork").await;
+        assert!(operator.stop().await.success());
+
+        let rows = world.journal("told-planner").await;
+        let Event::RunStarted(started) = rows.events()[0].clone() else { panic!("{rows}") };
+        let mut seen = collect(world, &[&operator], &[started.spec.workspace.digest.hex()]).await;
+        for mut run in world.api::<AgentRun>().list(&ListParams::default()).await.unwrap().items {
+            // The files are the test's own.
+            run.spec.workspace = None;
+            seen.add(format!("spec of {}", run.metadata.name.as_deref().unwrap_or_default()), serde_json::to_string(&run.spec).unwrap());
+        }
+        seen.hold_none_of(&[&key]);
+        for what in ["export", "spec of told-leak"] {
+            assert!(seen.text(what).contains("[redacted]"), "{what}: {}", seen.text(what));
+        }
+    })
+    .await;
+}

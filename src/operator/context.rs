@@ -102,15 +102,15 @@ impl Context {
         Ok(())
     }
 
-    /// Shows each event of this kind in the operator's own stream, oldest first.
-    pub(crate) async fn each_own(&self, kind: &str, mut show: impl FnMut(Event)) -> Result<(), Error> {
+    /// Shows each event of these kinds in the operator's own stream, oldest first.
+    pub(crate) async fn each_own(&self, kinds: &[&str], mut show: impl FnMut(Event)) -> Result<(), Error> {
         const PAGE: u32 = 500;
         let mut from = Seq(1);
         loop {
             let rows = self.journal.read(&Stream::operator(), from, PAGE).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             from = last.seq.next();
-            for row in rows.iter().filter(|row| row.kind == kind) {
+            for row in rows.iter().filter(|row| kinds.contains(&row.kind.as_str())) {
                 show(row.event().map_err(|error| Error::bug(format!("row {}: {error}", row.gseq)))?);
             }
         }

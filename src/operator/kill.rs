@@ -2,8 +2,8 @@
 //!
 //! Architecture invariant: no switch means go; a list that fails, or a view older than [`STALE`], means stop. (`tests` below)
 //!
-//! Two requests keep a scope's view: a watch tells within milliseconds, a list every [`LOOK_EVERY`] proves that the view is not stale. Both tell
-//! of switches that are gone, whose release is to be journaled.
+//! Two requests keep a scope's view: a watch tells within milliseconds, a list every [`LOOK_EVERY`] proves that the view is not stale. What the
+//! view shows is journaled ([`Kill::to_tell`]): the journal has a switch engaged where runs stand still for it, and released where they do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +17,13 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use reeve_api::KillSwitch;
 use reeve_core::class::Class;
+use reeve_core::journal::KillSeen;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{classify, classify_watch, patient};
+use crate::context::Context;
+use crate::error::Error;
 use crate::scope::Scope;
 use crate::telemetry::{Event as _, WatchFailed};
 
@@ -46,6 +49,8 @@ pub(crate) struct Kill {
     counts: Mutex<BTreeMap<String, Counts>>,
     /// What the journal has of them.
     pub(crate) record: Record,
+    /// UIDs of switches of which the journal is being told.
+    telling: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -60,6 +65,8 @@ struct Seen {
     fresh_at: Option<Instant>,
     /// The highest resource version that was seen; an older list says nothing about what is newer.
     version: u64,
+    /// That of the last list that was taken in; what was not in it and is not newer is gone.
+    listed: u64,
     switches: BTreeMap<String, Switch>,
 }
 
@@ -107,6 +114,7 @@ impl Kill {
             changed: watch::channel(0).0,
             counts: Mutex::default(),
             record: Record::default(),
+            telling: Mutex::default(),
         }
     }
 
@@ -167,7 +175,7 @@ impl Kill {
     fn change(&self, scope: &Scope, with: impl FnOnce(&mut Seen) -> bool) {
         let changed = with(self.lock().scopes.entry(scope.clone()).or_default());
         if changed {
-            self.changed.send_modify(|n| *n += 1);
+            self.ring();
         }
     }
 
@@ -176,22 +184,89 @@ impl Kill {
         self.lock().scopes.values().find_map(|seen| seen.switches.get(uid)).and_then(|switch| switch.since)
     }
 
-    /// Waits until runs see the switch of this UID engaged, so long at most. False: they do not, as where it is gone and a cache is late.
-    pub(crate) async fn sees(&self, uid: &str, within: Duration) -> bool {
+    /// Waits until the journal has what runs see of the switch of this UID, as the controller sees it too, so long at most. False: it has not,
+    /// as where the journal refuses, or where one of the two views is late.
+    pub(crate) async fn journaled(&self, uid: &str, engaged: bool, within: Duration) -> bool {
         let mut changed = self.changed.subscribe();
-        let seen = async {
-            while self.engaged_since(uid).is_none() {
+        let is_so = || match engaged {
+            true => self.engaged_since(uid).is_some() && self.record.has(uid),
+            false => self.engaged_since(uid).is_none() && !self.record.may_have(uid),
+        };
+        let journaled = async {
+            while !is_so() {
                 // Its sender lives as long as this.
                 let _ = changed.changed().await;
             }
         };
-        tokio::time::timeout(within, seen).await.is_ok()
+        tokio::time::timeout(within, journaled).await.is_ok()
     }
 
     /// The switch of this UID is gone.
     fn forget(&self, uid: &str) {
         self.forget_counts(uid);
-        self.record.deleted(uid);
+        let was_there = self.lock().scopes.values_mut().filter_map(|seen| seen.switches.remove(uid)).count() > 0;
+        if self.record.deleted(uid) || was_there {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// What the journal is to have of switches, and has not.
+    fn untold(&self) -> Vec<KillSeen> {
+        let view = self.lock();
+        let there = view.scopes.values().flat_map(|seen| seen.switches.values());
+        let untold = there.filter(|switch| match switch.stops() {
+            true => !self.record.has(&switch.uid),
+            false => self.record.may_have(&switch.uid),
+        });
+        let mut untold: Vec<KillSeen> = untold.map(Switch::seen).collect();
+        untold.extend(self.record.released_by_deletion());
+        untold
+    }
+
+    fn telling(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the journal is to be told of switches, and says which. Whoever takes them tells it, with [`Kill::tell`].
+    pub(crate) async fn to_tell(&self) -> Vec<KillSeen> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let untold: Vec<KillSeen> = self.untold().into_iter().filter(|seen| self.telling().insert(seen.uid.clone())).collect();
+            if !untold.is_empty() {
+                return untold;
+            }
+            // Its sender lives as long as this.
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// Journals what is to be told of the switch of this UID, as it is by now.
+    pub(crate) async fn tell(&self, context: &Context, uid: &str) -> Result<(), Error> {
+        while let Some(seen) = self.untold().into_iter().find(|seen| seen.uid == uid) {
+            self.record.write(context, seen).await?;
+        }
+        self.telling().remove(uid);
+        // What came after the last look is looked at now, and who waits for the row has it.
+        self.ring();
+        Ok(())
+    }
+}
+
+impl Switch {
+    /// What cannot be read counts as engaged.
+    fn stops(&self) -> bool {
+        self.engaged != Some(false)
+    }
+
+    /// What the journal is to have of it.
+    fn seen(&self) -> KillSeen {
+        let Switch { uid, namespace, name, reason, .. } = self.clone();
+        let reason = if self.engaged.is_none() { format!("it cannot be read: {reason}") } else { reason };
+        KillSeen { namespace, name, uid, engaged: self.stops(), reason }
     }
 }
 
@@ -220,7 +295,7 @@ impl View {
 
     fn engaged<'a>(&'a self, own: &'a str, namespace: &'a str) -> impl Iterator<Item = &'a Switch> {
         let all = self.scopes.values().flat_map(|seen| seen.switches.values());
-        all.filter(move |switch| switch.engaged != Some(false) && (switch.namespace == own || switch.namespace == namespace))
+        all.filter(move |switch| switch.stops() && (switch.namespace == own || switch.namespace == namespace))
     }
 }
 
@@ -229,12 +304,14 @@ impl Seen {
     fn put(&mut self, object: &DeserializeGuard<KillSwitch>, now: Instant) -> bool {
         let Some(uid) = object.uid() else { return false };
         let (engaged, reason) = match &object.0 {
-            Ok(switch) => (Some(switch.spec.engaged && switch.metadata.deletion_timestamp.is_none()), switch.spec.reason.clone()),
+            // Whatever still holds it: it stops nothing any more.
+            Ok(switch) if switch.metadata.deletion_timestamp.is_some() => (Some(false), record::DELETED.to_owned()),
+            Ok(switch) => (Some(switch.spec.engaged), switch.spec.reason.clone()),
             Err(invalid) => (None, invalid.error.clone()),
         };
         let version = version(object.resource_version().as_deref());
         let before = self.switches.get(&uid);
-        if before.is_some_and(|before| before.version > version) {
+        if before.map_or((1..=self.listed).contains(&version), |before| before.version > version) {
             return false;
         }
         let since = if engaged == Some(false) { None } else { before.and_then(|before| before.since).or(Some(now)) };
@@ -253,12 +330,14 @@ impl Seen {
             return was_stale;
         }
         self.version = listed;
+        self.listed = 0;
         let there: BTreeSet<String> = objects.iter().filter_map(|object| object.uid()).collect();
         let before = self.switches.len();
         self.switches.retain(|uid, _| there.contains(uid));
         let gone = self.switches.len() != before;
         // Each is taken in, whatever the ones before changed.
         let changed = objects.iter().filter(|object| self.put(object, now)).count() > 0;
+        self.listed = listed;
         was_stale || gone || changed
     }
 }
@@ -414,6 +493,8 @@ mod tests {
         assert!(seen.switches.contains_key("a"), "the list was asked for before it was engaged");
         assert!(seen.replace(&[], 13, now));
         assert!(seen.switches.is_empty());
-        assert!(!seen.replace(&[], 14, now), "nobody is rung for nothing")
+        assert!(!seen.replace(&[], 14, now), "nobody is rung for nothing");
+        assert!(!seen.put(&switch("team", "a", 12, true), now), "a late word of what a list shows to be gone");
+        assert!(seen.put(&switch("team", "b", 15, true), now));
     }
 }

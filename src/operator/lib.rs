@@ -226,15 +226,16 @@ pub async fn lead(leading: Leading, stop: CancellationToken) -> Result<(), Error
         stop: stop.clone(),
     });
     work.extend(context.anchors.clone().map(|anchors| anchors::keep(Arc::clone(&context), anchors)));
-    controllers::ensure_default(&context).await?;
+    let past = controllers::Past::read(&context).await?;
+    controllers::ensure_default(&context, &past).await?;
     if elsewhere {
         work.extend(controllers::everywhere(&context, &own));
     }
-    controllers::load(&context, &judged_by).await?;
+    controllers::load(&context, &past, &judged_by).await?;
     controllers::load_budgets(&context, &scopes).await?;
-    controllers::load_switches(&context, &judged_by).await?;
+    controllers::load_switches(&context, past, &judged_by);
     kill::look_first(&context.kill, &context.client, &judged_by).await;
-    work.push(Box::pin(controllers::follow_deleted_switches(Arc::clone(&context))));
+    work.push(Box::pin(controllers::journal_switches(Arc::clone(&context))));
     for scope in &scopes {
         work.extend(controllers::all(&context, scope));
     }

@@ -81,14 +81,14 @@ async fn gone_by_list<K: Kind>(context: &Context, scope: &Scope, kept: &Kept) ->
     }
 }
 
-/// Does what a deletion asks for, again and again until it is done: nobody is told of it a second time.
+/// Does what has to follow from something that was seen, again and again until it is done: nobody is told of it a second time.
 pub(super) fn follow_up<F>(context: &Arc<Context>, kind: &'static str, object: String, act: impl Fn(Arc<Context>) -> F + Send + 'static)
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let context = Arc::clone(context);
     tokio::spawn(async move {
-        let key = format!("deletion of {kind} {object}");
+        let key = format!("what follows from {kind} {object}");
         while let Err(error) = act(Arc::clone(&context)).await {
             if error.is_fenced() {
                 context.stop.cancel();

@@ -12,9 +12,10 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use reeve_api::{AgentRun, AgentRunPhase, ConditionStatus, KillSwitch, KillSwitchStatus};
 use reeve_core::conditions::{self, Say, whole_second};
-use reeve_core::journal::{Event, KillSeen};
+use reeve_core::journal::KillSeen;
 
 use super::deletions::follow_up;
+use super::past::Past;
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
@@ -31,13 +32,8 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
 }
 
 /// Takes in which switches the journal has engaged, so that one that is released or deleted while no operator runs is released there too.
-pub(crate) async fn load(context: &Context, scopes: &[Scope]) -> Result<(), Error> {
-    let take = |event| {
-        if let Event::Kill(seen) = event {
-            context.kill.record.take(seen);
-        }
-    };
-    context.each_own("kill", take).await?;
+pub(crate) fn load(context: &Context, past: Past, scopes: &[Scope]) {
+    past.engaged.into_values().for_each(|seen| context.kill.record.take(seen));
     let out_of_sight = |namespace: &String| !scopes.iter().any(|scope| scope.covers(namespace));
     for namespace in context.kill.record.namespaces().iter().filter(|namespace| out_of_sight(namespace)) {
         tracing::warn!(
@@ -45,21 +41,21 @@ pub(crate) async fn load(context: &Context, scopes: &[Scope]) -> Result<(), Erro
             "the journal has a kill switch engaged in a namespace that is not watched any more: its release will not be journaled"
         );
     }
-    Ok(())
 }
 
-/// Journals that switches are released which were deleted, until the context stops.
-pub(crate) async fn follow_deletions(context: Arc<Context>) {
+/// Journals which switches are engaged and which are not any more, as runs see them, until the context stops. It does not hang on the
+/// controller, which may see less: what stops a run is in the journal.
+pub(crate) async fn journal(context: Arc<Context>) {
     loop {
-        let released = tokio::select! {
+        let to_tell = tokio::select! {
             biased;
             () = context.stop.cancelled() => return,
-            released = context.kill.record.released_by_deletion() => released,
+            to_tell = context.kill.to_tell() => to_tell,
         };
-        for seen in released {
-            follow_up(&context, "KillSwitch", format!("{}/{}", seen.namespace, seen.name), move |context| {
-                let seen = seen.clone();
-                async move { context.kill.record.write(&context, seen).await }
+        for KillSeen { namespace, name, uid, .. } in to_tell {
+            follow_up(&context, "KillSwitch", format!("{namespace}/{name}"), move |context| {
+                let uid = uid.clone();
+                async move { context.kill.tell(&context, &uid).await }
             });
         }
     }
@@ -68,8 +64,6 @@ pub(crate) async fn follow_deletions(context: Arc<Context>) {
 async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Action, Error> {
     let uid = switch.uid().unwrap_or_default();
     if switch.metadata.deletion_timestamp.is_some() {
-        // Whatever still holds it: it stops nothing any more.
-        context.kill.record.deleted(&uid);
         return Ok(Action::await_change());
     }
     let old = switch.status.clone().unwrap_or_default();
@@ -92,10 +86,9 @@ async fn show_as_it_is(context: &Context, switch: &KillSwitch, status: KillSwitc
 
 async fn engaged(context: &Arc<Context>, switch: &KillSwitch) -> Result<Action, Error> {
     // What runs do not see stops nothing: this may be a late view of a switch that is gone.
-    if !context.kill.sees(&switch.uid().unwrap_or_default(), LONGEST_LOOK).await {
+    if !context.kill.journaled(&switch.uid().unwrap_or_default(), true, LONGEST_LOOK).await {
         return Ok(Action::requeue(LOOK_EVERY));
     }
-    context.kill.record.write(context, seen(switch, true)).await?;
     let at = Time(whole_second(context.now()));
     let status = KillSwitchStatus { engaged_at: Some(at), ..KillSwitchStatus::default() };
     wait_for_quiet(context, switch, status).await
@@ -155,21 +148,13 @@ async fn all_driven(context: &Context, scope: &Scope) -> Result<bool, Error> {
 }
 
 async fn released(context: &Context, switch: &KillSwitch, old: KillSwitchStatus, shown: bool) -> Result<Action, Error> {
-    context.kill.record.write(context, seen(switch, false)).await?;
-    context.kill.forget_counts(&switch.uid().unwrap_or_default());
+    let uid = switch.uid().unwrap_or_default();
+    if !context.kill.journaled(&uid, false, LONGEST_LOOK).await {
+        return Ok(Action::requeue(LOOK_EVERY));
+    }
+    context.kill.forget_counts(&uid);
     let released_at = if shown { Some(Time(whole_second(context.now()))) } else { old.released_at.clone() };
     show_as_it_is(context, switch, KillSwitchStatus { released_at, ..old }).await
-}
-
-/// What the journal is to have of it.
-fn seen(switch: &KillSwitch, engaged: bool) -> KillSeen {
-    KillSeen {
-        namespace: switch.namespace().unwrap_or_default(),
-        name: switch.name_any(),
-        uid: switch.uid().unwrap_or_default(),
-        engaged,
-        reason: switch.spec.reason.clone(),
-    }
 }
 
 fn said(switch: &KillSwitch, status: &KillSwitchStatus) -> Say {

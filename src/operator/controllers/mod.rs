@@ -9,6 +9,7 @@ mod deletions;
 mod goal;
 mod killswitch;
 mod modelprovider;
+mod past;
 mod policyset;
 mod riskbudget;
 
@@ -34,7 +35,8 @@ use crate::error::Error;
 use crate::scope::Scope;
 use crate::telemetry::{Event as _, ReconcileFailed, Reconciled, StatusWritten, WatchFailed};
 
-pub(crate) use killswitch::{follow_deletions as follow_deleted_switches, load as load_switches};
+pub(crate) use killswitch::{journal as journal_switches, load as load_switches};
+pub(crate) use past::Past;
 pub(crate) use policyset::{ensure_default, load};
 pub(crate) use riskbudget::{Budgets, load as load_budgets};
 

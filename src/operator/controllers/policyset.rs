@@ -16,6 +16,7 @@ use reeve_core::limits::MAX_EVENT_BODY_BYTES;
 use reeve_core::policy::{self, ActiveSet, CompiledSet, Mode, Scope as PolicyScope};
 
 use super::deletions::{Kept, forget_deleted};
+use super::past::Past;
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;
@@ -37,7 +38,7 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
 /// Creates the default set at the first start, and brings one that nobody has edited up to date after an upgrade. One that a person has
 /// edited is left alone, and one that a person has deleted stays away: without a set of the operator's nothing is allowed, which may be
 /// just what was wanted.
-pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
+pub(crate) async fn ensure_default(context: &Context, past: &Past) -> Result<(), Error> {
     let api: Api<PolicySet> = Api::namespaced(context.client.clone(), &context.config.namespace);
     let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
     let digest = Digest::of_canonical(spec).map_err(|error| Error::bug(error.to_string()))?;
@@ -46,7 +47,7 @@ pub(crate) async fn ensure_default(context: &Context) -> Result<(), Error> {
         return bring_up_to_date(&api, &parameters, found, spec, digest).await;
     }
     let default = (context.config.namespace.clone(), DEFAULT.to_owned());
-    if activations(context).await?.contains_key(&default) {
+    if past.activations.contains_key(&default) {
         tracing::warn!(
             policyset = format!("{}/{DEFAULT}", default.0),
             "it was deleted and is not created again; without any, nothing is allowed"
@@ -101,13 +102,12 @@ async fn bring_up_to_date(
 }
 
 /// Puts in force what was in force before, and what is there now, before any run is judged.
-pub(crate) async fn load(context: &Arc<Context>, scopes: &[Scope]) -> Result<(), Error> {
-    let past = activations(context).await?;
+pub(crate) async fn load(context: &Arc<Context>, past: &Past, scopes: &[Scope]) -> Result<(), Error> {
     for scope in scopes {
         for set in scope.api::<DeserializeGuard<PolicySet>>(&context.client).list(&ListParams::default()).await? {
             let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
             let shown = format!("{namespace}/{name}");
-            if let Some(before) = past.get(&(namespace, name)).filter(|before| Some(&before.uid) == set.uid().as_ref()) {
+            if let Some(before) = past.activations.get(&(namespace, name)).filter(|before| Some(&before.uid) == set.uid().as_ref()) {
                 restore(context, before).await?;
             }
             match set.0 {
@@ -148,17 +148,6 @@ async fn restore(context: &Context, before: &PolicyActivated) -> Result<(), Erro
         }
     }
     Ok(())
-}
-
-async fn activations(context: &Context) -> Result<BTreeMap<(String, String), PolicyActivated>, Error> {
-    let mut latest = BTreeMap::new();
-    let take = |event| {
-        if let Event::PolicyActivated(activated) = event {
-            latest.insert((activated.namespace.clone(), activated.name.clone()), activated);
-        }
-    };
-    context.each_own("policy.activated", take).await?;
-    Ok(latest)
 }
 
 async fn reconcile(context: Arc<Context>, set: Arc<PolicySet>) -> Result<Action, Error> {

@@ -7,20 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reeve_core::journal::{Actor, Event, KillSeen, RowDraft};
-use tokio::sync::Notify;
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::scope::Scope;
 
+/// Why a switch that is gone stops nothing.
+pub(super) const DELETED: &str = "it was deleted";
+
 /// Switches that the journal has engaged.
 #[derive(Default)]
 pub(crate) struct Record {
     open: Mutex<BTreeMap<String, Open>>,
-    /// Rings when one of them is gone.
-    gone: Notify,
-    /// Held from the look at what is written to the row that follows from it.
-    turn: tokio::sync::Mutex<()>,
 }
 
 /// One of them.
@@ -28,18 +26,8 @@ struct Open {
     seen: KillSeen,
     /// False: a row of it was sent, and nobody heard what became of that.
     sure: bool,
-    deletion: Deletion,
-}
-
-/// Whether a switch is gone that the journal has engaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deletion {
-    /// It is there.
-    None,
-    /// It is, and nobody sees to its release yet.
-    Heard,
-    /// It is, and somebody sees to its release.
-    Followed,
+    /// The switch is gone.
+    gone: bool,
 }
 
 impl Record {
@@ -47,7 +35,7 @@ impl Record {
     pub(crate) fn take(&self, seen: KillSeen) {
         let mut open = self.open();
         if seen.engaged {
-            open.entry(seen.uid.clone()).and_modify(|open| open.sure = true).or_insert(Open { seen, sure: true, deletion: Deletion::None });
+            open.entry(seen.uid.clone()).and_modify(|open| open.sure = true).or_insert(Open { seen, sure: true, gone: false });
         } else {
             open.remove(&seen.uid);
         }
@@ -73,32 +61,20 @@ impl Record {
         self.open().values().map(|open| open.seen.namespace.clone()).collect()
     }
 
-    /// The switch of this UID is gone, or is about to be and stops nothing any more.
-    pub(crate) fn deleted(&self, uid: &str) {
-        if let Some(open) = self.open().get_mut(uid).filter(|open| open.deletion == Deletion::None) {
-            open.deletion = Deletion::Heard;
-            self.gone.notify_one();
-        }
+    /// The switch of this UID is gone. Whether the journal has it engaged, or may have.
+    pub(super) fn deleted(&self, uid: &str) -> bool {
+        self.open().get_mut(uid).map(|open| open.gone = true).is_some()
     }
 
-    /// Waits for switches that are gone while the journal has them engaged, and says what to journal of each. Whoever takes them sees to it.
-    pub(crate) async fn released_by_deletion(&self) -> Vec<KillSeen> {
-        loop {
-            let mut released = Vec::new();
-            for open in self.open().values_mut().filter(|open| open.deletion == Deletion::Heard) {
-                open.deletion = Deletion::Followed;
-                released.push(KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..open.seen.clone() });
-            }
-            if !released.is_empty() {
-                return released;
-            }
-            self.gone.notified().await;
-        }
+    /// What to journal of switches that are gone while the journal has, or may have, them engaged.
+    pub(super) fn released_by_deletion(&self) -> Vec<KillSeen> {
+        let gone = |open: &&Open| open.gone;
+        let released = |open: &Open| KillSeen { engaged: false, reason: DELETED.to_owned(), ..open.seen.clone() };
+        self.open().values().filter(gone).map(released).collect()
     }
 
-    /// Journals this, unless the journal says so already.
-    pub(crate) async fn write(&self, context: &Context, seen: KillSeen) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
+    /// Journals this, unless the journal says so already. One at a time for a switch.
+    pub(super) async fn write(&self, context: &Context, seen: KillSeen) -> Result<(), Error> {
         if self.may_have(&seen.uid) && !self.has(&seen.uid) {
             self.look_up(context, &seen.uid).await?;
         }
@@ -123,7 +99,7 @@ impl Record {
                 last = Some(seen);
             }
         };
-        context.each_own("kill", take).await?;
+        context.each_own(&["kill"], take).await?;
         match last {
             Some(seen) => self.take(seen),
             None => drop(self.open().remove(uid)),
@@ -134,7 +110,7 @@ impl Record {
     /// Until its answer is heard, nobody knows what the journal has.
     fn sent(&self, seen: &KillSeen) {
         let mut open = self.open();
-        let fresh = || Open { seen: seen.clone(), sure: false, deletion: Deletion::None };
+        let fresh = || Open { seen: seen.clone(), sure: false, gone: false };
         open.entry(seen.uid.clone()).and_modify(|open| open.sure = false).or_insert_with(fresh);
     }
 
@@ -151,19 +127,17 @@ mod tests {
         KillSeen { namespace: "team".to_owned(), name: "stop".to_owned(), uid: uid.to_owned(), engaged: true, reason: "why".to_owned() }
     }
 
-    #[tokio::test]
-    async fn a_switch_that_is_gone_is_released_once_if_the_journal_has_it_engaged() {
+    #[test]
+    fn a_switch_that_is_gone_is_released_if_the_journal_has_it_engaged() {
         let record = Record::default();
         record.take(engaged("a"));
         assert_eq!(record.uids(&Scope::Namespace("team".to_owned())), BTreeSet::from(["a".to_owned()]));
         assert!(record.uids(&Scope::Namespace("other".to_owned())).is_empty());
-        ["b", "a", "a"].iter().for_each(|uid| record.deleted(uid));
-        let released = record.released_by_deletion().await;
-        assert_eq!(released, [KillSeen { engaged: false, reason: "it was deleted".to_owned(), ..engaged("a") }]);
-        record.deleted("a");
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, record.released_by_deletion()).await.is_err(), "somebody sees to it");
+        assert!(!record.deleted("b") && record.released_by_deletion().is_empty());
+        assert!(record.deleted("a"));
+        assert_eq!(record.released_by_deletion(), [KillSeen { engaged: false, reason: DELETED.to_owned(), ..engaged("a") }]);
         record.take(KillSeen { engaged: false, ..engaged("a") });
-        assert!(!record.may_have("a"));
+        assert!(!record.may_have("a") && record.released_by_deletion().is_empty());
     }
 
     #[test]

@@ -228,6 +228,12 @@ impl Counts {
         *count
     }
 
+    /// Requests, events, appends and effects.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.requests + self.events + self.appends + self.effects
+    }
+
     /// How often this one was passed.
     #[must_use]
     pub const fn of(&self, point: Point) -> u64 {

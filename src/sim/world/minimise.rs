@@ -31,9 +31,9 @@ pub fn minimised(scenario: &Scenario, setting: &Setting, mut play: impl FnMut(&S
     let wrong = play(scenario, setting).wrong;
     let plain = Setting { sabotage: setting.sabotage, quiet_ms: setting.quiet_ms, ..Setting::of(1) };
     let mut search = Search { name: &scenario.name, wanted: likeness(wrong.first()?), plain, replays: 1, play: &mut play };
-    let signed = scenario.signed;
+    let installed = scenario.installed.lines();
     let mut least = Lines {
-        signed,
+        installed: installed.clone(),
         seed: scenario.seed.or(Some(setting.seed)),
         faults: setting.faults().iter().map(ToString::to_string).collect(),
         steps: scenario.steps.iter().map(|step| step.text.clone()).collect(),
@@ -44,10 +44,10 @@ pub fn minimised(scenario: &Scenario, setting: &Setting, mut play: impl FnMut(&S
         least = unseeded;
     }
     let (seed, steps) = (least.seed, least.steps.clone());
-    let with_faults = |faults: &[String]| Lines { signed, seed, faults: faults.to_vec(), steps: steps.clone() };
+    let with_faults = |faults: &[String]| Lines { installed: installed.clone(), seed, faults: faults.to_vec(), steps: steps.clone() };
     least.faults = fewest(&least.faults, |faults| search.fails(&with_faults(faults)).is_some());
     let faults = least.faults.clone();
-    let with_steps = |steps: &[String]| Lines { signed, seed, faults: faults.clone(), steps: steps.to_vec() };
+    let with_steps = |steps: &[String]| Lines { installed: installed.clone(), seed, faults: faults.clone(), steps: steps.to_vec() };
     let stands = search.stands(&least);
     least.steps = fewest(&least.steps, |steps| {
         let fewer = with_steps(steps);
@@ -65,7 +65,7 @@ pub fn minimised(scenario: &Scenario, setting: &Setting, mut play: impl FnMut(&S
 /// The lines of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lines {
-    signed: bool,
+    installed: Vec<String>,
     seed: Option<u64>,
     faults: Vec<String>,
     steps: Vec<String>,
@@ -74,9 +74,8 @@ struct Lines {
 impl Lines {
     fn body(&self) -> String {
         let seed = self.seed.map(|seed| format!("seed {seed}"));
-        let rest = seed.iter().chain(&self.faults).chain(&self.steps).map(String::as_str);
-        let lines: Vec<&str> = self.signed.then_some("signed").into_iter().chain(rest).collect();
-        lines.join("\n") + "\n"
+        let lines = self.installed.iter().chain(&seed).chain(&self.faults).chain(&self.steps).map(String::as_str);
+        lines.collect::<Vec<&str>>().join("\n") + "\n"
     }
 
     fn text(&self, name: &str, wrong: &[String]) -> String {

@@ -55,10 +55,13 @@ impl Life {
                 network::clock(&sim)
             };
             tokio::spawn(Arc::clone(&world).carry());
-            let seed = world.lock().seed;
+            let (seed, watches) = {
+                let sim = world.lock();
+                (sim.seed, sim.watches.clone())
+            };
             let surroundings = Surroundings { clock, chance: Chance::Seeded(seed ^ epoch), streams: Arc::new(Host(Arc::clone(&world))) };
             let leading = Leading {
-                config: config(),
+                config: config(watches),
                 surroundings,
                 client: Client::new(network::Line(Arc::clone(&world)), NAMESPACE),
                 journal: world.journal.open(),
@@ -132,10 +135,10 @@ pub(crate) fn restart_ms(seed: u64, life: u64, gave_up: u32) -> u64 {
     pause + between(seed, &format!("restart {life}"), 500, 4_000)
 }
 
-fn config() -> Config {
+fn config(watch_namespaces: Vec<String>) -> Config {
     Config {
         namespace: NAMESPACE.to_owned(),
-        watch_namespaces: Vec::new(),
+        watch_namespaces,
         artifacts: reeve_store::ArtifactsPlace::Folder(std::path::PathBuf::new()),
         journal: Place::File(std::path::PathBuf::new()),
         replicas: 1,

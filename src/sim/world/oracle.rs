@@ -128,8 +128,12 @@ impl Sim {
             if object["metadata"]["deletionTimestamp"].is_string() {
                 continue;
             }
-            if reason(object).is_none_or(str::is_empty) {
-                wrong.push(format!("{key} has no reason"));
+            match reason(object) {
+                Some(said) if !said.is_empty() && !self.watched(key) => {
+                    wrong.push(format!("{key} is none of the operator's, and says {said}"))
+                }
+                None | Some("") if self.watched(key) => wrong.push(format!("{key} has no reason")),
+                None | Some(_) => {}
             }
         }
         wrong

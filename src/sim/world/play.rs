@@ -17,7 +17,7 @@ use super::operator::{Life, NAMESPACE as OWN, Woke, restart_ms};
 use super::oracle::{anchors, rows_of, writes_too_late};
 use super::requests::{PUT_OFF_MS, Requests, Struck};
 use super::sabotage::Sabotage;
-use super::scenario::{Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
+use super::scenario::{ELSEWHERE, Expected, NAMESPACE, Named, Scenario, Verb, Wanted};
 use super::sim::{BEGAN, Shared, Sim};
 use crate::api::{Answer, ApiServer, Caller, Kinds};
 
@@ -85,6 +85,8 @@ pub struct Outcome {
     pub tale: Vec<String>,
     /// How often each point was passed until the text ended.
     pub counts: Counts,
+    /// Everything that was counted, until all was quiet.
+    pub steps: u64,
     /// Requests of the operator by verb and kind, with how often each was made.
     pub asked: BTreeMap<(&'static str, String), u64>,
     /// Requests that something happened to, in order.
@@ -116,7 +118,7 @@ struct Play {
 /// # Errors
 /// What kept the world from being set up.
 pub fn play(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting) -> Result<Outcome, String> {
-    play_branching(kinds, scenario, setting, Branches::none())
+    play_branching(kinds, scenario, setting, Branches::default())
 }
 
 /// As [`play`], in a world that may become one of others where these part from it. The outcome is that of the world that it became, and the
@@ -132,11 +134,14 @@ pub fn play_branching(kinds: &Arc<Kinds>, scenario: &Scenario, setting: &Setting
     for namespace in [NAMESPACE, OWN] {
         api.add_namespace(BEGAN, namespace);
     }
+    if !scenario.installed.watches.is_empty() {
+        api.add_namespace(BEGAN, ELSEWHERE);
+    }
     // Which key it is says nothing: the same one in every world.
-    let keys = scenario.signed.then(|| Keys::only(Signer::from_seed(&[7; 32])));
+    let keys = scenario.installed.signed.then(|| Keys::only(Signer::from_seed(&[7; 32])));
     let mut plan = Plan { branches, ..Plan::default() };
     setting.faults().into_iter().for_each(|fault| plan.add(&Counts::default(), fault));
-    let shared = Shared::new(seed, api, plan, keys);
+    let shared = Shared::new(seed, api, plan, keys, &scenario.installed.watches);
     shared.lock().sabotage = setting.sabotage;
     shared.watch_journal();
     let life = Life::begin(&shared, 0, 1).map_err(|error| error.to_string())?;
@@ -355,7 +360,8 @@ impl Play {
         let end = ours.map(|(key, object)| (key.trim_start_matches("reeve.dev/").to_owned(), shown(object))).collect();
         let busiest = sim.requests.busiest();
         let (Requests { asked, struck, .. }, named) = (std::mem::take(&mut sim.requests), std::mem::take(&mut sim.oracle.named));
-        Ok(Outcome { tale: sim.tale.lines().to_vec(), counts, asked, struck, busiest, named, end, wrong })
+        let steps = sim.counts.steps();
+        Ok(Outcome { tale: sim.tale.lines().to_vec(), counts, steps, asked, struck, busiest, named, end, wrong })
     }
 }
 

@@ -3,7 +3,8 @@
 //! One step a line; what is indented under a line belongs to it. `#` begins a comment.
 //!
 //! ```text
-//! signed                                # the journal is, as a real operator's; first, if at all
+//! signed                                # the journal is, as a real operator's; first, if at all, and so is the next
+//! watches team                          # the namespaces of the operator's flag, apart by spaces; without: all of them
 //! seed 7                                # decides all order and delay, in place of the number that a lane gives
 //! model                                 # answers by lane: a run's task, or its role in lower case
 //!   coder:
@@ -43,11 +44,19 @@ use super::faults::{Fault, number, time_ms};
 pub struct Scenario {
     /// Its name.
     pub name: String,
-    /// Whether the operator has a key, so that heads are signed and roots are posted.
-    pub(crate) signed: bool,
+    pub(crate) installed: Installed,
     /// The seed that it asks for.
     pub(crate) seed: Option<u64>,
     pub(crate) steps: Vec<Step>,
+}
+
+/// How the operator of a world is installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Installed {
+    /// It has a key, so that heads are signed and roots are posted.
+    pub(crate) signed: bool,
+    /// Namespaces that it watches; none: all.
+    pub(crate) watches: Vec<String>,
 }
 
 /// One line.
@@ -132,6 +141,26 @@ pub struct ScenarioError {
 
 /// Namespace of the objects of a scenario.
 pub(crate) const NAMESPACE: &str = "team";
+/// One more, in worlds whose operator does not watch all.
+pub(crate) const ELSEWHERE: &str = "elsewhere";
+
+impl Installed {
+    /// Takes in a line; false: it says something else.
+    fn takes(&mut self, line: &str) -> bool {
+        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["signed"] => self.signed = true,
+            ["watches", namespaces @ ..] => self.watches = namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// As lines.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let watches = Some(self.watches.join(" ")).filter(|names| !names.is_empty()).map(|names| format!("watches {names}"));
+        self.signed.then(|| "signed".to_owned()).into_iter().chain(watches).collect()
+    }
+}
 
 impl Scenario {
     /// Reads a scenario.
@@ -139,15 +168,14 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] with the line, and what was expected there.
     pub fn parse(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
-        let (mut signed, mut seed, mut steps) = (false, None, Vec::new());
+        let (mut installed, mut seed, mut steps) = (Installed::default(), None, Vec::new());
         let mut lines = text.lines().enumerate().peekable();
         while let Some((at, line)) = lines.next() {
             let head = line.split(" #").next().unwrap_or_default().trim_end();
             if head.is_empty() || head.starts_with('#') {
                 continue;
             }
-            if head == "signed" && steps.is_empty() {
-                signed = true;
+            if steps.is_empty() && installed.takes(head) {
                 continue;
             }
             let (mut text, mut block) = (format!("{line}\n"), String::new());
@@ -165,7 +193,7 @@ impl Scenario {
             let verb = verb(head, &block).map_err(wrong)?;
             steps.push(Step { line: at + 1, text: text.trim_end().to_owned(), verb });
         }
-        Ok(Scenario { name: name.to_owned(), signed, seed, steps })
+        Ok(Scenario { name: name.to_owned(), installed, seed, steps })
     }
 }
 

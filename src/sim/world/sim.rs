@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::faults::{Counts, Phase, Plan, Point};
 use super::kubelet::Kubelet;
 use super::network::Wire;
+use super::operator::NAMESPACE as OWN;
 use super::oracle::Oracle;
 use super::requests::Requests;
 use super::sabotage::{Mind, Sabotage};
@@ -24,6 +25,8 @@ pub(crate) const BEGAN: Timestamp = Timestamp::constant(1_790_000_000, 0);
 /// The world as data.
 pub(crate) struct Sim {
     pub(crate) seed: u64,
+    /// Namespaces that the operator watches; none: all.
+    pub(crate) watches: Vec<String>,
     pub(crate) api: ApiServer,
     pub(crate) wire: Wire,
     pub(crate) kubelet: Kubelet,
@@ -68,6 +71,12 @@ impl Sim {
         self.pace.began_ms.saturating_add(gone)
     }
 
+    /// Whether the operator is to see to this object: those of its own namespace always are.
+    pub(crate) fn watched(&self, key: &str) -> bool {
+        let namespace = key.split('/').nth(2).unwrap_or_default();
+        self.watches.is_empty() || namespace == OWN || self.watches.iter().any(|watched| watched == namespace)
+    }
+
     /// The time of day.
     pub(crate) fn now(&self) -> Timestamp {
         time_of(self.now_ms())
@@ -106,9 +115,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(seed: u64, api: ApiServer, plan: Plan, keys: Option<Keys>) -> Arc<Shared> {
+    pub(crate) fn new(seed: u64, api: ApiServer, plan: Plan, keys: Option<Keys>, watches: &[String]) -> Arc<Shared> {
         let sim = Sim {
             seed,
+            watches: watches.to_vec(),
             api,
             wire: Wire::default(),
             kubelet: Kubelet::default(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use reeve_core::Digest;
-use reeve_core::journal::{Actor, Event, Gathered, Head, Row, RowDraft, RunArchived, Stream};
+use reeve_core::journal::{Actor, ChainError, Event, Gathered, Head, Row, RowDraft, RunArchived, Stream};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::sync::oneshot;
 
@@ -138,20 +138,39 @@ impl Journal {
     }
 }
 
-/// What the file has of each run must be what the journal had.
+/// What the file has of each run must be what the journal had. Forks come before what they go on from.
 async fn read_back(runs: &BTreeMap<Stream, Gathered>, file: &Path, name: &str) -> Result<Vec<RunArchived>, ArchiveError> {
-    let unread = |error: VerifyError| ArchiveError::ReadBack(error.to_string());
+    let lost = |error: VerifyError| ArchiveError::ReadBack(error.to_string());
     let mut found: BTreeMap<Stream, Gathered> = BTreeMap::new();
-    let mut rows = ArchiveRows::open(file).await.map_err(unread)?;
-    while let Some(row) = rows.next().await.map_err(unread)? {
+    let mut parents = BTreeMap::new();
+    let mut rows = ArchiveRows::open(file).await.map_err(lost)?;
+    while let Some(row) = rows.next().await.map_err(lost)? {
+        parents.extend(parent(&row)?.map(|parent| (row.stream.clone(), parent)));
         found.entry(row.stream.clone()).or_default().row(&row);
     }
     if found != *runs {
         return Err(ArchiveError::ReadBack("it has other rows than the journal".to_owned()));
     }
-    let (digest, bytes) = digest_of(file).await.map_err(unread)?;
+    let (digest, bytes) = digest_of(file).await.map_err(lost)?;
     let said = found.iter().map(|(run, gathered)| gathered.archived(run, name, digest, bytes));
-    said.collect::<Result<_, _>>().map_err(ArchiveError::ReadBack)
+    let mut archived = said.collect::<Result<Vec<_>, _>>().map_err(ArchiveError::ReadBack)?;
+    // The tables let no run go that another one, still there, goes on from.
+    let ancestors = |run: &Stream| std::iter::successors(parents.get(run), |run| parents.get(run)).take(parents.len()).count();
+    archived.sort_by_key(|archived| std::cmp::Reverse(ancestors(&archived.run)));
+    Ok(archived)
+}
+
+/// What the run goes on from whose first row this is, if it is a fork's.
+fn parent(row: &Row) -> Result<Option<Stream>, StoreError> {
+    if row.kind != "run.started" {
+        return Ok(None);
+    }
+    let Event::RunStarted(started) = row.event().map_err(|error| unread(row, &error))? else { return Ok(None) };
+    Ok(started.forked_from.map(|from| Stream::run(&from.uid)))
+}
+
+fn unread(row: &Row, error: &ChainError) -> StoreError {
+    StoreError::BadRow { gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX), why: error.to_string() }
 }
 
 /// Every run, and what is signed.
@@ -167,17 +186,8 @@ struct Survey {
 
 impl Survey {
     fn row(&mut self, row: &Row) -> Result<(), StoreError> {
-        let bad = |error: reeve_core::journal::ChainError| StoreError::BadRow {
-            gseq: i64::try_from(row.gseq).unwrap_or(i64::MAX),
-            why: error.to_string(),
-        };
         if row.stream != Stream::operator() {
-            if row.kind == "run.started"
-                && let Event::RunStarted(started) = row.event().map_err(bad)?
-                && let Some(from) = started.forked_from
-            {
-                self.parents.insert(row.stream.clone(), Stream::run(&from.uid));
-            }
+            self.parents.extend(parent(row)?.map(|parent| (row.stream.clone(), parent)));
             self.runs.entry(row.stream.clone()).or_default().row(row);
             return Ok(());
         }
@@ -185,7 +195,7 @@ impl Survey {
             return Ok(());
         }
         self.has_key = true;
-        if let Event::JournalAnchored(anchored) = row.event().map_err(bad)? {
+        if let Event::JournalAnchored(anchored) = row.event().map_err(|error| unread(row, &error))? {
             self.anchored.extend(anchored.heads.iter().map(|head| (head.stream.clone(), head.head())));
         }
         Ok(())

@@ -20,7 +20,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What the group needs, if all of it is known but what stands in budgets.
+    /// What the group needs, if all of it is known; what stands in budgets never is.
     pub(super) fn of(&self, needs: &Needs<'_>) -> Option<Seen> {
         let tail = self.tail?;
         let head = |stream: &&str| {

@@ -57,6 +57,11 @@ impl Request {
         Ok(Request { epoch, stream, after, drafts, postings: Vec::new(), archives })
     }
 
+    /// Whether it moves nothing but rows: no budget, no archive.
+    pub(super) fn is_rows_alone(&self) -> bool {
+        self.postings.is_empty() && self.archives.is_empty()
+    }
+
     /// What its bodies come to.
     pub(super) fn bytes(&self) -> usize {
         self.drafts.iter().map(|draft| draft.body.len()).sum()

@@ -65,7 +65,7 @@ pub(crate) fn sample<T>(cases: Vec<T>) -> Vec<T> {
 
 /// Plays one world.
 pub(crate) fn play_one(scenario: &Scenario, setting: &Setting) -> Outcome {
-    play_branching(scenario, setting, Branches::none())
+    play_branching(scenario, setting, Branches::default())
 }
 
 /// Plays a world that may become another.

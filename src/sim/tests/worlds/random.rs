@@ -1,5 +1,6 @@
 //! Random worlds: a seed picks a scenario, every order and delay, and what goes wrong. A failure is made small and printed as a scenario.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use reeve_sim::world::{ApiFault, Crash, JournalFault, Lag, Phase, Point, Scenario, Setting, WatchFault, minimised};
@@ -67,18 +68,28 @@ fn nothing_is_wrong_in_any_world() {
     let (first, most) = (first_seed(), number("REEVE_WORLDS").unwrap_or(WORLDS));
     let began = Instant::now();
     let (mut played, mut wrong) = (0, Vec::new());
+    let (steps, fewest) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     while played < most {
         let upto = (most - played).min(BATCH);
         let seeds: Vec<u64> = (first + played..first + played + upto).collect();
         let found = side_by_side(&seeds, |seed| {
             let (scenario, setting) = world(*seed, &scenarios);
             let outcome = play_pardoned(scenario, &setting);
+            steps.fetch_add(outcome.steps, Ordering::Relaxed);
+            fewest.fetch_min(outcome.steps, Ordering::Relaxed);
             (!outcome.wrong.is_empty()).then(|| told(*seed, scenario, &setting))
         });
         wrong.extend(found.into_iter().flatten());
         played += upto;
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    println!("FIGURE sim_worlds_per_s {:.1} 1/s a core", played as f64 / began.elapsed().as_secs_f64() / cores as f64);
+    let core_seconds = began.elapsed().as_secs_f64() * cores as f64;
+    let (steps, fewest) = (steps.into_inner(), fewest.into_inner());
+    println!(
+        "FIGURE sim_worlds_per_s {:.1} 1/s a core: {} steps a world, {fewest} at least",
+        played as f64 / core_seconds,
+        steps / played.max(1)
+    );
+    println!("FIGURE sim_steps_per_s {:.0} 1/s a core", steps as f64 / core_seconds);
     hold("random worlds", usize::try_from(played).unwrap(), &wrong);
 }

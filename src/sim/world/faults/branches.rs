@@ -23,12 +23,6 @@ impl Branches {
         Branches { faults, split: Box::new(split) }
     }
 
-    /// None: nothing goes wrong beside what the setting and the text say.
-    #[must_use]
-    pub fn none() -> Branches {
-        Branches::new(Vec::new(), |_| false)
-    }
-
     fn at(&mut self, is_here: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let (here, later): (Vec<Fault>, Vec<Fault>) = mem::take(&mut self.faults).into_iter().partition(|fault| is_here(fault));
         let taken = here.into_iter().find(|fault| (self.split)(fault));
@@ -39,9 +33,10 @@ impl Branches {
     }
 }
 
+/// None: nothing goes wrong beside what the setting and the text say.
 impl Default for Branches {
     fn default() -> Branches {
-        Branches::none()
+        Branches::new(Vec::new(), |_| false)
     }
 }
 

@@ -148,7 +148,7 @@ fn unlimited(sim: &Sim, events: &[Placed]) -> Vec<String> {
             limits.insert(&limited.account, limited.limits);
         }
     }
-    let budgets = sim.api.objects().filter(|(key, _)| key.starts_with("reeve.dev/riskbudgets/"));
+    let budgets = sim.api.objects().filter(|(key, _)| key.starts_with("reeve.dev/riskbudgets/") && sim.watched(key));
     let mut wrong = Vec::new();
     let mut gone: BTreeSet<&str> = limits.iter().filter(|(_, limits)| limits.is_some()).map(|(account, _)| *account).collect();
     for (key, object) in budgets {
@@ -177,7 +177,8 @@ fn unrecorded(sim: &Sim, events: &[Placed]) -> Vec<String> {
         }
     }
     let stops = |object: &Value| object["spec"]["engaged"] == true && !object["metadata"]["deletionTimestamp"].is_string();
-    let switches = sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && stops(object));
+    let switches =
+        sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && sim.watched(key) && stops(object));
     let there: BTreeSet<String> = switches.map(|(_, object)| text(&object["metadata"]["uid"])).collect();
     wrong.extend(engaged.difference(&there).map(|uid| format!("switch {uid} stops nothing any more, and the journal has it engaged")));
     wrong.extend(there.difference(&engaged).map(|uid| format!("switch {uid} is engaged, and the journal does not have it so")));

@@ -1,7 +1,7 @@
 //! The journal in a PostgreSQL database: more than one operator may have it open, one transaction at a time writes.
 //!
-//! What keeps two live operators apart: each transaction takes one lock before it reads the last row, and a row under a lower epoch is
-//! refused, here and by a trigger.
+//! What keeps two live operators apart: each transaction takes one lock before it inserts, what was read before it is judged by the keys,
+//! and a row under a lower epoch is refused, here and by a trigger.
 
 mod read;
 mod schema;

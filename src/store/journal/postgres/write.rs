@@ -20,10 +20,10 @@ use crate::journal::writer::{APPENDING, Database, Outcome};
 
 const POSTING: &str = "posting to the budgets";
 
-/// Every writing transaction takes the lock of its table before it reads what is last. The number is "REEV".
-macro_rules! begin {
+/// Waits until no other writer is in a transaction. The number is "REEV".
+macro_rules! lock {
     () => {
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(1380271446, 'journal'::regclass::oid::integer)"
+        "pg_advisory_xact_lock(1380271446, 'journal'::regclass::oid::integer)"
     };
 }
 
@@ -34,11 +34,13 @@ macro_rules! insert {
     };
 }
 
-macro_rules! last_hash {
-    () => {
-        "SELECT hash FROM journal ORDER BY gseq DESC LIMIT 1"
-    };
-}
+/// The lock before anything is read that is judged by.
+const BEGIN: &str = concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT ", lock!());
+
+/// After the lock was waited for, the last row that this statement sees may be an older one: then the rows' places are taken, and the keys
+/// refuse them.
+const INSERT_AFTER: &str =
+    concat!(insert!(), " WHERE (SELECT ", lock!(), " IS NOT NULL) AND (SELECT hash FROM journal ORDER BY gseq DESC LIMIT 1) = $11");
 
 /// What one transaction may take from end to end. Whether one that took longer was committed is unknown.
 const TRANSACTION: Duration = Duration::from_secs(120);
@@ -64,25 +66,18 @@ impl Writer {
         };
         let (connection, known) = self.connection.insert(connection);
         let needs = Needs::of(group);
-        let mut transaction = connection.begin_with(begin!()).await.map_err(failed)?;
-        let by_known = match known.of(&needs) {
-            Some(seen) => {
-                let last = seen.tail.hash;
-                let verdict = weigh(&mut transaction, &needs, seen, group).await?;
-                let written = verdict.takes_all() && insert(&mut transaction, &verdict, Some(last)).await?;
-                written.then_some(verdict)
+        if let Some(seen) = known.of(&needs).filter(|_| group.iter().all(Request::is_rows_alone)) {
+            let last = seen.tail.hash;
+            let verdict = judge(seen, group);
+            if verdict.takes_all() && insert_after(connection, &verdict, last).await? {
+                known.committed(&verdict);
+                return Ok(verdict.outcomes);
             }
-            None => None,
-        };
-        let verdict = match by_known {
-            Some(verdict) => verdict,
-            None => {
-                let seen = see(&mut transaction, &needs).await?;
-                let verdict = weigh(&mut transaction, &needs, seen, group).await?;
-                insert(&mut transaction, &verdict, None).await?;
-                verdict
-            }
-        };
+        }
+        let mut transaction = connection.begin_with(BEGIN).await.map_err(failed)?;
+        let seen = see(&mut transaction, &needs).await?;
+        let verdict = weigh(&mut transaction, &needs, seen, group).await?;
+        insert(&mut transaction, &verdict).await?;
         write_budgets(&mut transaction, &verdict).await?;
         transaction.commit().await.map_err(failed)?;
         known.committed(&verdict);
@@ -118,6 +113,7 @@ pub(super) async fn connect(url: &DatabaseUrl) -> Result<PgConnection, StoreErro
         ("idle_in_transaction_session_timeout", "60s"),
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
+        ("plan_cache_mode", "force_generic_plan"),
     ]);
     let mut connection = super::connect(url, options).await?;
     // `remote_apply` is more than is asked for, and stays.
@@ -181,17 +177,43 @@ async fn write_budgets(connection: &mut PgConnection, verdict: &Verdict) -> Resu
     Ok(())
 }
 
-/// All rows in one statement. Its trigger sees, at each row, those before it. Where a hash is given, it is none of them unless that is the
-/// hash of the last row; answers whether they were inserted.
-async fn insert(connection: &mut PgConnection, verdict: &Verdict, last: Option<Digest>) -> Result<bool, StoreError> {
+/// All rows in one statement, in the transaction of the lock.
+async fn insert(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), StoreError> {
     let rows: Vec<&Row> = verdict.rows().collect();
     if rows.is_empty() {
-        return Ok(last.is_none());
+        return Ok(());
     }
+    let inserted = bind(sqlx::query(insert!()), &rows)?.execute(connection).await.map_err(failed)?.rows_affected();
+    all_of(&rows, inserted)
+}
+
+/// All rows in one statement that is a transaction of its own, and so one trip to the server: it locks, looks whether the last row is still
+/// the one with this hash, inserts and commits. Answers false, and leaves nothing, where another writer was faster.
+async fn insert_after(connection: &mut PgConnection, verdict: &Verdict, last: Digest) -> Result<bool, StoreError> {
+    let rows: Vec<&Row> = verdict.rows().collect();
+    let inserted = match bind(sqlx::query(INSERT_AFTER), &rows)?.bind(last.to_string()).execute(connection).await {
+        Ok(done) => done.rows_affected(),
+        Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
+    if inserted == 0 { Ok(false) } else { all_of(&rows, inserted).map(|()| true) }
+}
+
+fn all_of(rows: &[&Row], inserted: u64) -> Result<(), StoreError> {
+    if usize::try_from(inserted) == Ok(rows.len()) {
+        return Ok(());
+    }
+    Err(StoreError::Refused { why: format!("of {} rows {inserted} were inserted", rows.len()) })
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// The first ten parameters of an insert: a column each.
+fn bind<'q>(query: Query<'q>, rows: &[&'q Row]) -> Result<Query<'q>, StoreError> {
     let numbers = |number: fn(&Row) -> u64| rows.iter().map(|row| signed(number(row))).collect::<Result<Vec<i64>, StoreError>>();
-    let texts = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row)).collect::<Vec<&str>>();
+    let texts = |text: fn(&'q Row) -> &'q str| rows.iter().map(|row| text(row)).collect::<Vec<&'q str>>();
     let digests = |digest: fn(&Row) -> String| rows.iter().map(|row| digest(row)).collect::<Vec<String>>();
-    let query = sqlx::query(if last.is_some() { concat!(insert!(), " WHERE (", last_hash!(), ") = $11") } else { insert!() })
+    let query = query
         .bind(numbers(|row| row.gseq)?)
         .bind(texts(|row| row.stream.as_str()))
         .bind(numbers(|row| row.seq.0)?)
@@ -202,16 +224,7 @@ async fn insert(connection: &mut PgConnection, verdict: &Verdict, last: Option<D
         .bind(texts(|row| &row.body))
         .bind(digests(|row| row.prev.to_string()))
         .bind(digests(|row| row.hash.to_string()));
-    let query = match last {
-        Some(last) => query.bind(last.to_string()),
-        None => query,
-    };
-    let inserted = query.execute(connection).await.map_err(failed)?.rows_affected();
-    match usize::try_from(inserted) {
-        Ok(0) if last.is_some() => Ok(false),
-        Ok(inserted) if inserted == rows.len() => Ok(true),
-        Ok(_) | Err(_) => Err(StoreError::Refused { why: format!("of {} rows {inserted} were inserted", rows.len()) }),
-    }
+    Ok(query)
 }
 
 /// Removes the rows of a run, which the row `gseq` says are archived; the triggers let no others go.

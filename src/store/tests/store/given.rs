@@ -122,7 +122,8 @@ pub(crate) fn operator(event: &Event) -> RowDraft {
 }
 
 /// Makes a file what the first release left: SQL.
-pub(crate) const WITHOUT_BUDGETS: &str = "DROP TRIGGER journal_run_is_archived; DROP TRIGGER journal_no_delete; DROP TABLE archived_run;
+pub(crate) const WITHOUT_BUDGETS: &str = "DROP TRIGGER journal_fork_has_its_parent; DROP INDEX journal_forks;
+    DROP TRIGGER journal_run_is_archived; DROP TRIGGER journal_no_delete; DROP TABLE archived_run;
     CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'journal: rows are never deleted'); END;
     DROP TABLE budget_reservation; DROP TABLE budget_account; DELETE FROM _sqlx_migrations WHERE version > 1;";
 

@@ -215,6 +215,47 @@ async fn a_run_stays_while_a_fork_of_it_stays(home: Home) {
     assert_eq!((verified.links.met, verified.archived.len()), (1, 2));
 }
 
+/// Whoever archives looked before the fork began: it is the tables that keep the two apart.
+async fn a_run_stays_of_which_a_fork_began_since_it_was_looked_at(home: Home) {
+    let folder = given::directory();
+    let (journal, rows) = beside_ended_runs(&home).await;
+    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
+    journal.close().await;
+    let journal = home.open().await;
+    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
+    journal.close().await;
+    let journal = home.open_to_archive().await;
+    let (fit, _) = journal.archivable(None, &[Stream::run("a")]).await.unwrap();
+    let begins = loaded(Some(from)).remove(0);
+    let last = journal.last().await.unwrap().unwrap();
+    let fork = begins.place(Stream::run("b"), last.gseq + 1, Seq(1), Epoch(1), last.hash).unwrap();
+    let insert = format!(
+        "INSERT INTO journal VALUES ({}, 'b', 1, '{}', 1, '{}', '{}', '{}', '{}', '{}')",
+        fork.gseq, fork.time, fork.kind, fork.actor, fork.body, fork.prev, fork.hash
+    );
+    home.sql(&insert).await.unwrap();
+    let refused = journal.archive(&fit, &folder.path().join("a"), "a", Timestamp::UNIX_EPOCH).await.unwrap_err();
+    assert!(refused.to_string().contains("a run that stays goes on from it"), "{refused}");
+    assert_eq!(journal.read(&Stream::run("a"), Seq(1), 100).await.unwrap().len(), 6, "nothing was removed");
+}
+
+async fn nothing_goes_on_from_a_run_that_was_archived_since_it_was_looked_at(home: Home) {
+    let folder = given::directory();
+    let (journal, rows) = beside_ended_runs(&home).await;
+    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
+    journal.close().await;
+    let journal = home.open().await;
+    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
+    journal.close().await;
+    let journal = home.open_to_archive().await;
+    archive(&journal, &folder, "a").await;
+    journal.close().await;
+    let journal = home.open().await;
+    let refused = journal.append(Epoch(1), &Stream::run("b"), None, loaded(Some(from))).await.unwrap_err();
+    assert!(refused.to_string().contains("the run that it goes on from is archived"), "{refused}");
+    assert_eq!(journal.head(&Stream::run("b")).await, Ok(None));
+}
+
 on_every_database!(a_run_is_forked_at_the_row_that_is_named_and_at_no_other, a_fork_of_a_fork_has_the_rows_of_both);
 
 on_stored_databases!(
@@ -222,4 +263,6 @@ on_stored_databases!(
     a_fork_steps_over_rows_that_are_archived_and_over_no_others,
     a_row_that_was_written_anew_beside_an_archived_run_is_found,
     a_run_stays_while_a_fork_of_it_stays,
+    a_run_stays_of_which_a_fork_began_since_it_was_looked_at,
+    nothing_goes_on_from_a_run_that_was_archived_since_it_was_looked_at,
 );

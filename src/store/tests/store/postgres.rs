@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use futures::future::join_all;
+use reeve_core::Digest;
 use reeve_core::class::Class;
 use reeve_core::journal::{Epoch, Row, Seq, Stream};
 use reeve_store::{Journal, Place, StoreError};
+use sqlx::AssertSqlSafe;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
@@ -167,6 +169,35 @@ async fn two_live_operators_write_one_chain_and_the_older_is_fenced_from_then_on
     assert_eq!(next.verify([]).await.unwrap().rows, 25);
 }
 
+/// The append began when the last row was another, and waits for the lock.
+#[tokio::test]
+async fn an_append_that_waited_for_another_writer_goes_on_after_its_rows() {
+    let home = Home::postgres().await;
+    let journal = home.open().await;
+    let (a, b) = (Stream::run("a"), Stream::run("b"));
+    for stream in [&a, &b] {
+        journal.append(Epoch(1), stream, None, vec![given::thought("known")]).await.unwrap();
+    }
+    let (mut other, mut watch) = (schema(&home).raw(WRITER).await, schema(&home).raw(WRITER).await);
+    let lock = "BEGIN; SELECT pg_advisory_xact_lock(1380271446, 'journal'::regclass::oid::integer)";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let waiting = {
+        let (journal, b) = (journal.clone(), b.clone());
+        tokio::spawn(async move { journal.append(Epoch(1), &b, Some(Seq(1)), vec![given::thought("after theirs")]).await })
+    };
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 'journal'::regclass::oid";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watch).await.unwrap() == 0 {
+        assert!(!waiting.is_finished(), "it did not wait");
+        tokio::task::yield_now().await;
+    }
+    let theirs = Digest::of("theirs");
+    let insert =
+        format!("INSERT INTO journal SELECT 3, 'a', 2, time, 1, kind, actor, body, hash, '{theirs}' FROM journal WHERE gseq = 2; COMMIT");
+    sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut other).await.unwrap();
+    let row = waiting.await.unwrap().unwrap().remove(0);
+    assert_eq!((row.gseq, row.seq, row.prev), (4, Seq(2), theirs));
+}
+
 #[tokio::test]
 async fn a_role_that_owns_nothing_makes_no_tables_and_is_told_what_to_run() {
     let schema = Schema::empty().await;
@@ -189,8 +220,8 @@ async fn the_operator_is_given_no_role_that_could_undo_what_guards_the_journal()
         let refused = Journal::migrate(&owner, Some(role)).await.unwrap_err();
         assert!(matches!(refused, StoreError::Unfit { .. }) && refused.to_string().contains(why), "{role}: {refused}");
     }
-    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(2));
-    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(2), "safe to repeat");
+    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(3));
+    assert_eq!(Journal::migrate(&owner, Some(WRITER)).await, Ok(3), "safe to repeat");
     Journal::open_at(&schema.place(WRITER)).await.unwrap();
 }
 
@@ -201,7 +232,7 @@ async fn a_schema_newer_than_the_binary_and_tables_of_others_are_refused_and_lef
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', TRUE, '\\x00', 0)";
     home.sql(newer).await.unwrap();
     for refused in [Journal::open_at(&home.place()).await, Journal::open_read_only_at(&home.place()).await] {
-        assert!(matches!(refused, Err(StoreError::NewerSchema { found: 999, known: 2, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::NewerSchema { found: 999, known: 3, .. })), "{refused:?}");
     }
     let Place::Postgres(owner) = schema(&home).place(OWNER) else { panic!("a URL was expected") };
     assert!(matches!(Journal::migrate(&owner, None).await, Err(StoreError::NewerSchema { .. })));
