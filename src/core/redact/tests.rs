@@ -53,6 +53,16 @@ fn a_token_is_found_behind_any_punctuation() {
 }
 
 #[test]
+fn a_token_is_found_beside_letters_of_any_script() {
+    let aws = format!("AKIA{}", "A".repeat(16));
+    for token in [format!("sk-{}", "x".repeat(30)), format!("ghp_{}", "x".repeat(36)), aws, "postgres://u:password@h".to_owned()] {
+        for text in [format!("é{token}"), format!("{token}é"), format!("鍵{token}鍵")] {
+            assert!(!Redactor::default().text(&text).contains(&token), "{text:?}");
+        }
+    }
+}
+
+#[test]
 fn a_name_that_ends_like_a_token_begins_is_left_alone() {
     let name = "parse-fractions-task-accept-short-fractions";
     assert_eq!(Redactor::default().text(name), name);

@@ -41,10 +41,9 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
 pub(crate) async fn ensure_default(context: &Context, past: &Past) -> Result<(), Error> {
     let api: Api<PolicySet> = Api::namespaced(context.client.clone(), &context.config.namespace);
     let spec = policy::default_spec().map_err(|error| Error::bug(error.to_string()))?;
-    let digest = Digest::of_canonical(spec).map_err(|error| Error::bug(error.to_string()))?;
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     if let Some(found) = api.get_opt(DEFAULT).await? {
-        return bring_up_to_date(&api, &parameters, found, spec, digest).await;
+        return if found.spec == *spec { Ok(()) } else { bring_up_to_date(&api, &parameters, found, spec).await };
     }
     let default = (context.config.namespace.clone(), DEFAULT.to_owned());
     if past.activations.contains_key(&default) {
@@ -57,7 +56,7 @@ pub(crate) async fn ensure_default(context: &Context, past: &Past) -> Result<(),
     let metadata = ObjectMeta {
         name: Some(DEFAULT.to_owned()),
         namespace: Some(context.config.namespace.clone()),
-        annotations: Some(BTreeMap::from([(label::SHIPPED.to_owned(), digest.to_string())])),
+        annotations: Some(BTreeMap::from([(label::SHIPPED.to_owned(), digest(spec)?.to_string())])),
         ..ObjectMeta::default()
     };
     match api.create(&parameters, &PolicySet { metadata, spec: spec.clone(), status: None }).await {
@@ -68,17 +67,12 @@ pub(crate) async fn ensure_default(context: &Context, past: &Past) -> Result<(),
     }
 }
 
-async fn bring_up_to_date(
-    api: &Api<PolicySet>,
-    parameters: &PostParams,
-    mut found: PolicySet,
-    spec: &PolicySetSpec,
-    digest: Digest,
-) -> Result<(), Error> {
-    let there = Digest::of_canonical(&found.spec).map_err(|error| Error::bug(error.to_string()))?;
-    if there == digest {
-        return Ok(());
-    }
+fn digest(spec: &PolicySetSpec) -> Result<Digest, Error> {
+    Digest::of_canonical(spec).map_err(|error| Error::bug(error.to_string()))
+}
+
+async fn bring_up_to_date(api: &Api<PolicySet>, parameters: &PostParams, mut found: PolicySet, spec: &PolicySetSpec) -> Result<(), Error> {
+    let there = digest(&found.spec)?;
     let untouched = match found.annotations().get(label::SHIPPED) {
         Some(shipped) => *shipped == there.to_string(),
         // The first release wrote no annotation; a set of its first generation is what it wrote.
@@ -89,7 +83,7 @@ async fn bring_up_to_date(
         return Ok(());
     }
     found.spec = spec.clone();
-    found.annotations_mut().insert(label::SHIPPED.to_owned(), digest.to_string());
+    found.annotations_mut().insert(label::SHIPPED.to_owned(), digest(spec)?.to_string());
     // Guarded by the resource version that was read: whoever edits it in between wins.
     match api.replace(DEFAULT, parameters, &found).await {
         Ok(_) => {
@@ -162,7 +156,7 @@ async fn reconcile(context: Arc<Context>, set: Arc<PolicySet>) -> Result<Action,
 /// Puts the set in force if it is valid, and says what to show of it.
 async fn judge(context: &Context, set: &PolicySet) -> Result<PolicySetStatus, Error> {
     let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
-    let digest = Digest::of_canonical(&set.spec).map_err(|error| Error::bug(error.to_string()))?;
+    let digest = digest(&set.spec)?;
     let uid = set.uid().unwrap_or_default();
     let holds = context.policies.get(&namespace, &name).is_some_and(|active| active.uid == uid && active.digest == digest);
     // What is in force is not compiled again, nor are its cases tried: that is most of what a look at a set costs.

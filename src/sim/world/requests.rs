@@ -105,7 +105,11 @@ pub(crate) fn asked(request: &Request<Bytes>) -> Asked {
     let word = place.split('/').next().unwrap_or_default().to_owned();
     let made: serde_json::Value =
         if verb == "create" { serde_json::from_slice(request.body()).unwrap_or_default() } else { serde_json::Value::Null };
-    let place = made["metadata"]["name"].as_str().map_or(place, |name| format!("{word}/{name}"));
+    let place = match (made["metadata"]["name"].as_str(), path.rsplit('/').collect::<Vec<_>>().as_slice()) {
+        (Some(name), _) => format!("{word}/{name}"),
+        (None, [_, namespace, "namespaces", ..]) if is_list => format!("{word} in {namespace}"),
+        (None, _) => place,
+    };
     let kind = if last == "status" { format!("{word}/status") } else { word };
     Asked { verb, kind, place }
 }
