@@ -46,10 +46,7 @@ async fn what_was_kept_in_a_bucket_outlives_the_operator_and_is_forked_replayed_
         // Another operator goes on from what they left: the fork's workspace comes out of the bucket.
         let fourth = world.operator_with(in_bucket(&bucket)).await;
         let rows = world.journal("large").await;
-        let kept_at = rows.0.iter().find(|row| row.kind == "checkpoint").unwrap_or_else(|| panic!("no checkpoint\n{rows}"));
-        let of = json!({"name": "large", "uid": kept_at.stream.as_str(), "seq": kept_at.seq.0, "hash": kept_at.hash.to_string()});
-        let spec = json!({"role": "Coder", "forkOf": of});
-        world.put(&json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "metadata": {"name": "fork"}, "spec": spec})).await;
+        world.fork("fork", &rows.place("large", rows.seq_of("checkpoint"))).await;
         world.succeeded("fork").await;
         assert!(fourth.stop().await.success());
         assert!(!fourth.has_said(bucket.secret()));

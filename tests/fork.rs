@@ -21,22 +21,6 @@ async fn model() -> FakeModel {
     .await
 }
 
-/// The first row of this kind.
-fn seq_of(rows: &Rows, kind: &str) -> u64 {
-    rows.0.iter().find(|row| row.kind == kind).unwrap_or_else(|| panic!("no {kind}\n{rows}")).seq.0
-}
-
-/// `spec.forkOf` of a fork of the run with these rows.
-fn place(name: &str, rows: &Rows, seq: u64) -> Value {
-    let row = &rows.0[usize::try_from(seq).unwrap() - 1];
-    json!({"name": name, "uid": row.stream.as_str(), "seq": seq, "hash": row.hash.to_string()})
-}
-
-async fn fork(world: &World, name: &str, of: &Value) {
-    let spec = json!({"role": "Coder", "forkOf": of});
-    world.put(&json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "metadata": {"name": name}, "spec": spec})).await;
-}
-
 fn forked_from(rows: &Rows) -> ForkedFrom {
     let Event::RunStarted(started) = rows.events()[0].clone() else { panic!("{rows}") };
     started.forked_from.unwrap_or_else(|| panic!("it is no fork\n{rows}"))
@@ -61,9 +45,9 @@ async fn a_fork_goes_on_in_the_workspace_of_the_checkpoint_and_a_fork_of_it_when
         let patch = world.patch_of(&first).await;
         assert!(patch.contains("+one.txt") && patch.contains("+two.txt"), "{patch}");
         let parent = world.journal("first").await;
-        let kept = seq_of(&parent, "checkpoint");
+        let kept = parent.seq_of("checkpoint");
 
-        fork(world, "second", &place("first", &parent, kept)).await;
+        world.fork("second", &parent.place("first", kept)).await;
         let second = world.succeeded("second").await;
         let rows = world.journal("second").await;
         let from = forked_from(&rows);
@@ -88,11 +72,11 @@ async fn a_fork_goes_on_in_the_workspace_of_the_checkpoint_and_a_fork_of_it_when
         assert!(told.contains("one.txt") && !told.contains("two.txt"), "it has its parent's conversation up to there: {told}");
 
         // Its own parent and that one's parent are gone; their rows and workspaces are not.
-        let own = seq_of(&rows, "checkpoint");
+        let own = rows.seq_of("checkpoint");
         world.delete::<AgentRun>("first").await;
         world.delete::<AgentRun>("second").await;
         world.gone::<AgentRun>("second").await;
-        fork(world, "third", &place("second", &rows, own)).await;
+        world.fork("third", &rows.place("second", own)).await;
         let third = world.succeeded("third").await;
         let patch = world.patch_of(&third).await;
         let all = ["one", "three", "four"].map(|name| format!("+{name}.txt"));
@@ -135,7 +119,7 @@ async fn an_operator_that_dies_as_a_fork_begins_goes_on_with_it() {
         for point in ["journal.run.started.after@1", "effect.import.after@1"] {
             let name = format!("at-{}", &point[..6].replace('.', "-"));
             let dying = world.operator_that_dies_at(point).await;
-            fork(world, &name, &place("first", &parent, seq_of(&parent, "checkpoint"))).await;
+            world.fork(&name, &parent.place("first", parent.seq_of("checkpoint"))).await;
             dying.killed().await;
             let next = world.operator().await;
             let patch = world.patch_of(&world.succeeded(&name).await).await;
@@ -157,10 +141,10 @@ async fn what_cannot_be_forked_is_said_with_what_can_and_nothing_begins() {
         world.run("first", json!({})).await;
         world.succeeded("first").await;
         let rows = world.journal("first").await;
-        let (kept, asked) = (seq_of(&rows, "checkpoint"), seq_of(&rows, "tool.requested"));
-        let (wrote, last) = (seq_of(&rows, "tool.result"), rows.0.last().unwrap().seq.0);
+        let (kept, asked) = (rows.seq_of("checkpoint"), rows.seq_of("tool.requested"));
+        let (wrote, last) = (rows.seq_of("tool.result"), rows.0.last().unwrap().seq.0);
         let other = |field: &str, value: Value| {
-            let mut place = place("first", &rows, kept);
+            let mut place = rows.place("first", kept);
             place[field] = value;
             place
         };
@@ -169,16 +153,12 @@ async fn what_cannot_be_forked_is_said_with_what_can_and_nothing_begins() {
             ("beyond", other("seq", json!(last + 1)), format!("expected a row from 1 to {last} of run")),
             (
                 "in-a-call",
-                place("first", &rows, asked),
+                rows.place("first", asked),
                 format!("cannot be forked after row {asked}: a tool call is in hand there. The nearest row before it is {}", asked - 1),
             ),
-            (
-                "not-kept",
-                place("first", &rows, wrote),
-                format!("changed since, in row {wrote}. The nearest row before it is {}", asked - 1),
-            ),
-            ("ended", place("first", &rows, last), "it has ended there. The nearest row before it is".to_owned()),
-            ("unborn", place("first", &rows, 1), "There is no row before it at which it can".to_owned()),
+            ("not-kept", rows.place("first", wrote), format!("changed since, in row {wrote}. The nearest row before it is {}", asked - 1)),
+            ("ended", rows.place("first", last), "it has ended there. The nearest row before it is".to_owned()),
+            ("unborn", rows.place("first", 1), "There is no row before it at which it can".to_owned()),
             ("another-row", other("hash", json!(rows.0[0].hash.to_string())), format!("row {kept} of run")),
             (
                 "no-such-run",
@@ -187,11 +167,11 @@ async fn what_cannot_be_forked_is_said_with_what_can_and_nothing_begins() {
             ),
             ("another-name", other("name", json!("other")), "the journal has no AgentRun \"other\" with UID".to_owned()),
         ] {
-            fork(world, name, &place).await;
+            world.fork(name, &place).await;
             let message = world.run_is(name, "ForkInvalid").await;
             assert!(message.contains(&says) && message.contains("kubectl reeve fork"), "{name}: {message}\nexpected {says}");
         }
-        let planner = json!({"role": "Planner", "forkOf": place("first", &rows, kept)});
+        let planner = json!({"role": "Planner", "forkOf": rows.place("first", kept)});
         world.put(&json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "metadata": {"name": "planner"}, "spec": planner})).await;
         let message = world.run_is("planner", "ForkInvalid").await;
         assert!(message.contains("spec.role is Planner, but spec.forkOf names a run of role Coder"), "{message}");
@@ -201,7 +181,7 @@ async fn what_cannot_be_forked_is_said_with_what_can_and_nothing_begins() {
         let (digest, away) = (taken.workspace.bundle.digest, world.folder().join("away"));
         let file = world.data().join("artifacts").join(&digest.hex()[..2]).join(&digest.hex()[2..]);
         std::fs::rename(&file, &away).unwrap();
-        fork(world, "no-workspace", &place("first", &rows, kept)).await;
+        world.fork("no-workspace", &rows.place("first", kept)).await;
         let message = world.run_is("no-workspace", "ArtifactNotFound").await;
         assert!(message.contains(&format!("as of row {kept}")) && message.contains(&digest.to_string()), "{message}");
         assert_eq!(world.jobs().await.len(), 1, "nothing is started for a fork that cannot begin");

@@ -295,10 +295,7 @@ async fn what_a_plan_tells_on_is_in_no_task_no_approval_and_no_fork() {
         assert_eq!(ended.reason, "AcceptanceFailed", "{}", ended.message);
 
         let parent = world.journal("told-leak").await;
-        let row = parent.0.iter().find(|row| row.kind == "checkpoint").unwrap_or_else(|| panic!("no checkpoint\n{parent}"));
-        let of = json!({"name": "told-leak", "uid": row.stream.as_str(), "seq": row.seq.0, "hash": row.hash.to_string()});
-        let spec = json!({"role": "Coder", "forkOf": of});
-        world.put(&json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "metadata": {"name": "fork"}, "spec": spec})).await;
+        world.fork("fork", &parent.place("told-leak", parent.seq_of("checkpoint"))).await;
         world.succeeded("fork").await;
         assert!(operator.stop().await.success());
 

@@ -2,12 +2,24 @@
 
 use reeve_core::journal::{Event, Observation, Row, ToolEnded};
 use reeve_core::tool::wire;
+use serde_json::{Value, json};
 
 /// The rows of one stream, in order.
 #[derive(Clone, Debug)]
 pub struct Rows(pub Vec<Row>);
 
 impl Rows {
+    /// Seq of the first row of this kind.
+    pub fn seq_of(&self, kind: &str) -> u64 {
+        self.0.iter().find(|row| row.kind == kind).unwrap_or_else(|| panic!("no {kind}\n{self}")).seq.0
+    }
+
+    /// `spec.forkOf` of a fork of the run of this name, whose rows these are, at this seq.
+    pub fn place(&self, name: &str, seq: u64) -> Value {
+        let row = &self.0[usize::try_from(seq).unwrap() - 1];
+        json!({"name": name, "uid": row.stream.as_str(), "seq": seq, "hash": row.hash.to_string()})
+    }
+
     /// The lines of `reeve journal export` that belong to this stream.
     pub fn of(export: &str, stream: &str) -> Rows {
         let rows = export.lines().map(|line| serde_json::from_str::<Row>(line).unwrap_or_else(|error| panic!("{error}: {line}")));

@@ -228,6 +228,12 @@ impl World {
         self.put(&coder(name, &fields)).await;
     }
 
+    /// A fork as `place` says, which is the value of `spec.forkOf`.
+    pub async fn fork(&self, name: &str, place: &Value) {
+        let spec = json!({"role": "Coder", "forkOf": place});
+        self.put(&json!({"apiVersion": "reeve.dev/v1alpha1", "kind": "AgentRun", "metadata": {"name": name}, "spec": spec})).await;
+    }
+
     /// A Goal with these fields beside or instead of the usual ones.
     pub async fn goal(&self, name: &str, fields: Value) {
         let usual = json!({"objective": "The work is done.", "acceptance": {"commands": [{"argv": ["true"]}]}});

@@ -151,6 +151,17 @@ async fn beside_ended_runs(home: &Home) -> (Journal, Vec<Row>) {
     (home.open_to_archive().await, rows)
 }
 
+/// As before, with `a` ended too, and the place at which it can be forked.
+async fn ended(home: &Home) -> (Journal, ForkedFrom) {
+    let (journal, rows) = beside_ended_runs(home).await;
+    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
+    journal.close().await;
+    let journal = home.open().await;
+    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
+    journal.close().await;
+    (home.open_to_archive().await, from)
+}
+
 async fn archive(journal: &Journal, folder: &TempDir, name: &str) {
     let (fit, stay) = journal.archivable(None, &[Stream::run(name)]).await.unwrap();
     assert_eq!((fit.len(), stay), (1, Vec::new()));
@@ -191,11 +202,9 @@ async fn a_row_that_was_written_anew_beside_an_archived_run_is_found(home: Home)
 
 async fn a_run_stays_while_a_fork_of_it_stays(home: Home) {
     let folder = given::directory();
-    let (journal, rows) = beside_ended_runs(&home).await;
-    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
+    let (journal, from) = ended(&home).await;
     journal.close().await;
     let journal = home.open().await;
-    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
     journal.append(Epoch(1), &Stream::run("b"), None, loaded(Some(from))).await.unwrap();
     journal.close().await;
     let journal = home.open_to_archive().await;
@@ -218,13 +227,7 @@ async fn a_run_stays_while_a_fork_of_it_stays(home: Home) {
 /// Whoever archives looked before the fork began: it is the tables that keep the two apart.
 async fn a_run_stays_of_which_a_fork_began_since_it_was_looked_at(home: Home) {
     let folder = given::directory();
-    let (journal, rows) = beside_ended_runs(&home).await;
-    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
-    journal.close().await;
-    let journal = home.open().await;
-    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
-    journal.close().await;
-    let journal = home.open_to_archive().await;
+    let (journal, from) = ended(&home).await;
     let (fit, _) = journal.archivable(None, &[Stream::run("a")]).await.unwrap();
     let begins = loaded(Some(from)).remove(0);
     let last = journal.last().await.unwrap().unwrap();
@@ -241,13 +244,7 @@ async fn a_run_stays_of_which_a_fork_began_since_it_was_looked_at(home: Home) {
 
 async fn nothing_goes_on_from_a_run_that_was_archived_since_it_was_looked_at(home: Home) {
     let folder = given::directory();
-    let (journal, rows) = beside_ended_runs(&home).await;
-    let from = journal.branch(None, &place("a", &rows[4])).await.unwrap().from;
-    journal.close().await;
-    let journal = home.open().await;
-    journal.append(Epoch(1), &Stream::run("a"), Some(Seq(5)), vec![given::finished()]).await.unwrap();
-    journal.close().await;
-    let journal = home.open_to_archive().await;
+    let (journal, from) = ended(&home).await;
     archive(&journal, &folder, "a").await;
     journal.close().await;
     let journal = home.open().await;
