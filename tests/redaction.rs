@@ -294,8 +294,8 @@ async fn what_a_plan_tells_on_is_in_no_task_no_approval_and_no_fork() {
         let ended = world.goal_ended("fails").await;
         assert_eq!(ended.reason, "AcceptanceFailed", "{}", ended.message);
 
-        let parent = world.journal("told-leak").await;
-        world.fork("fork", &parent.place("told-leak", parent.seq_of("checkpoint"))).await;
+        let parent = world.journal("told-task-leak").await;
+        world.fork("fork", &parent.place("told-task-leak", parent.seq_of("checkpoint"))).await;
         world.succeeded("fork").await;
         assert!(operator.stop().await.success());
 
@@ -308,7 +308,7 @@ async fn what_a_plan_tells_on_is_in_no_task_no_approval_and_no_fork() {
             seen.add(format!("spec of {}", run.metadata.name.as_deref().unwrap_or_default()), serde_json::to_string(&run.spec).unwrap());
         }
         seen.hold_none_of(&[&key]);
-        for what in ["export", "spec of told-leak"] {
+        for what in ["export", "spec of told-task-leak"] {
             assert!(seen.text(what).contains("[redacted]"), "{what}: {}", seen.text(what));
         }
     })

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use reeve_core::journal::{Epoch, Event, Row, RowDraft, Seq, Stream};
 use reeve_store::{Artifacts, Journal, StoreError};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{MutexGuard, Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::anchors::Anchors;
@@ -93,8 +93,23 @@ impl Context {
 
     /// Appends a row to the operator's own stream.
     pub(crate) async fn append_own(&self, draft: RowDraft) -> Result<(), Error> {
-        let _turn = self.own_stream.lock().await;
-        let after = self.journal.head(&Stream::operator()).await?.map(|head| head.seq);
+        let turn = self.own_turn().await;
+        let after = self.own_head().await?;
+        self.append_own_after(&turn, after, draft).await
+    }
+
+    /// Nobody else of this process appends to the operator's own stream meanwhile.
+    pub(crate) async fn own_turn(&self) -> MutexGuard<'_, ()> {
+        self.own_stream.lock().await
+    }
+
+    /// The last row of the operator's own stream.
+    pub(crate) async fn own_head(&self) -> Result<Option<Seq>, Error> {
+        Ok(self.journal.head(&Stream::operator()).await?.map(|head| head.seq))
+    }
+
+    /// Appends a row to the operator's own stream if this is its last row still.
+    pub(crate) async fn append_own_after(&self, _turn: &MutexGuard<'_, ()>, after: Option<Seq>, draft: RowDraft) -> Result<(), Error> {
         self.append(&Stream::operator(), after, vec![draft]).await?;
         if let Some(anchors) = &self.anchors {
             anchors.want(&Stream::operator());
@@ -102,14 +117,14 @@ impl Context {
         Ok(())
     }
 
-    /// Shows each event of these kinds in the operator's own stream, oldest first.
-    pub(crate) async fn each_own(&self, kinds: &[&str], mut show: impl FnMut(Event)) -> Result<(), Error> {
+    /// Shows each event of these kinds in the operator's own stream, oldest first. Answers its last row.
+    pub(crate) async fn each_own(&self, kinds: &[&str], mut show: impl FnMut(Event)) -> Result<Option<Seq>, Error> {
         const PAGE: u32 = 500;
-        let mut from = Seq(1);
+        let mut read = None;
         loop {
-            let rows = self.journal.read(&Stream::operator(), from, PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            from = last.seq.next();
+            let rows = self.journal.read(&Stream::operator(), read.map_or(Seq(1), Seq::next), PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(read) };
+            read = Some(last.seq);
             for row in rows.iter().filter(|row| kinds.contains(&row.kind.as_str())) {
                 show(row.event().map_err(|error| Error::bug(format!("row {}: {error}", row.gseq)))?);
             }

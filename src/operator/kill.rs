@@ -4,6 +4,7 @@
 //!
 //! Two requests keep a scope's view: a watch tells within milliseconds, a list every [`LOOK_EVERY`] proves that the view is not stale. What the
 //! view shows is journaled ([`Kill::to_tell`]): the journal has a switch engaged where runs stand still for it, and released where they do not.
+//! What was over before it could be written is not, nor is it journaled that a view is stale.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,8 @@ const SWITCHES: &str = "KillSwitch";
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// The longest wait for a list.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a reason, as the schema allows for `spec.reason`.
+const MAX_REASON: usize = 1_024;
 /// Without a successful answer for this long, the switches count as engaged.
 const STALE: Duration = Duration::from_secs(10);
 
@@ -163,7 +166,7 @@ impl Kill {
     }
 
     /// Starts the count of a switch anew: it was released.
-    pub(crate) fn forget_counts(&self, uid: &str) {
+    fn forget_counts(&self, uid: &str) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
@@ -199,6 +202,11 @@ impl Kill {
             }
         };
         tokio::time::timeout(within, journaled).await.is_ok()
+    }
+
+    /// Whether more was told of this switch than a list of this version can show.
+    fn knows_newer(&self, uid: &str, listed: u64) -> bool {
+        self.lock().scopes.values().filter_map(|seen| seen.switches.get(uid)).any(|switch| switch.version > listed)
     }
 
     /// The switch of this UID is gone.
@@ -247,7 +255,11 @@ impl Kill {
     /// Journals what is to be told of the switch of this UID, as it is by now.
     pub(crate) async fn tell(&self, context: &Context, uid: &str) -> Result<(), Error> {
         while let Some(seen) = self.untold().into_iter().find(|seen| seen.uid == uid) {
+            let released = !seen.engaged;
             self.record.write(context, seen).await?;
+            if released {
+                self.forget_counts(uid);
+            }
         }
         self.telling().remove(uid);
         // What came after the last look is looked at now, and who waits for the row has it.
@@ -265,7 +277,7 @@ impl Switch {
     /// What the journal is to have of it.
     fn seen(&self) -> KillSeen {
         let Switch { uid, namespace, name, reason, .. } = self.clone();
-        let reason = if self.engaged.is_none() { format!("it cannot be read: {reason}") } else { reason };
+        let reason = if self.engaged.is_none() { unreadable(&reason) } else { reason };
         KillSeen { namespace, name, uid, engaged: self.stops(), reason }
     }
 }
@@ -325,6 +337,11 @@ impl Seen {
     /// Takes in a whole list, unless the watch has told something newer. Whether that changes what is stopped.
     fn replace(&mut self, objects: &[DeserializeGuard<KillSwitch>], listed: u64, now: Instant) -> bool {
         let was_stale = self.fresh_at.is_none_or(|at| now.duration_since(at) > STALE);
+        if listed < self.listed {
+            // Lists of one scope come one after the other, so the server has gone back in time: restored from a copy, its versions say nothing
+            // about what was seen before.
+            *self = Seen::default();
+        }
         self.fresh_at = Some(now);
         if listed < self.version {
             return was_stale;
@@ -340,6 +357,13 @@ impl Seen {
         self.listed = listed;
         was_stale || gone || changed
     }
+}
+
+/// Why a switch counts as engaged that cannot be read: no longer than a reason may be.
+fn unreadable(why: &str) -> String {
+    let mut text = format!("it cannot be read: {why}");
+    text.truncate(text.floor_char_boundary(MAX_REASON));
+    text
 }
 
 /// Resource versions of one resource can be compared as numbers (Kubernetes API concepts, "Resource versions", since 1.35; of etcd always).
@@ -413,7 +437,7 @@ async fn look(kill: &Kill, api: &Api<DeserializeGuard<KillSwitch>>, scope: &Scop
             let listed = version(list.metadata.resource_version.as_deref());
             kill.change(scope, |seen| seen.replace(&list.items, listed, asked));
             let there: BTreeSet<String> = list.items.iter().filter_map(ResourceExt::uid).collect();
-            recorded.difference(&there).for_each(|uid| kill.forget(uid));
+            recorded.difference(&there).filter(|uid| !kill.knows_newer(uid, listed)).for_each(|uid| kill.forget(uid));
         }
         Ok(Err(error)) => WatchFailed { kind: SWITCHES, class: classify(&error), error: &error.to_string() }.emit(),
         Err(_) => WatchFailed { kind: SWITCHES, class: Class::Transient, error: "no answer in time" }.emit(),
@@ -421,80 +445,4 @@ async fn look(kill: &Kill, api: &Api<DeserializeGuard<KillSwitch>>, scope: &Scop
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use reeve_api::KillSwitchSpec;
-
-    use super::*;
-
-    fn switch(namespace: &str, uid: &str, version: u64, engaged: bool) -> DeserializeGuard<KillSwitch> {
-        let mut switch = KillSwitch::new(uid, KillSwitchSpec { engaged, reason: "why".to_owned() });
-        switch.metadata.namespace = Some(namespace.to_owned());
-        switch.metadata.uid = Some(uid.to_owned());
-        switch.metadata.resource_version = Some(version.to_string());
-        DeserializeGuard(Ok(switch))
-    }
-
-    fn view(objects: &[DeserializeGuard<KillSwitch>], at: Instant) -> View {
-        let mut seen = Seen::default();
-        seen.replace(objects, 10, at);
-        View { scopes: BTreeMap::from([(Scope::All, seen)]) }
-    }
-
-    #[tokio::test]
-    async fn a_switch_stops_its_namespace_and_the_operators_stops_all() {
-        let now = Instant::now();
-        assert_eq!(view(&[], now).stops("own", "team", now), None);
-        assert_eq!(view(&[switch("team", "a", 1, false)], now).stops("own", "team", now), None);
-        let team = view(&[switch("team", "a", 1, true)], now);
-        assert!(team.stops("own", "team", now).unwrap().contains("team/a is engaged: why"));
-        assert_eq!(team.stops("own", "other", now), None);
-        let own = view(&[switch("own", "a", 1, true)], now);
-        assert!(own.stops("own", "team", now).is_some() && own.stops("own", "other", now).is_some());
-    }
-
-    #[tokio::test]
-    async fn what_was_never_read_or_is_stale_counts_as_engaged() {
-        let kill = Kill::new("own", &[Scope::All]);
-        assert!(kill.stops("team").unwrap().contains("cannot be read"));
-        let now = Instant::now();
-        let fresh = view(&[], now);
-        assert_eq!(fresh.stops("own", "team", now + STALE), None);
-        assert!(fresh.stops("own", "team", now + STALE + Duration::from_millis(1)).is_some());
-    }
-
-    #[tokio::test]
-    async fn who_has_looked_once_stops_nobody_for_want_of_a_look_and_a_look_that_fails_tells_nothing() {
-        for (code, body, stops) in [
-            (200, r#"{"apiVersion":"reeve.dev/v1alpha1","kind":"KillSwitchList","metadata":{"resourceVersion":"7"},"items":[]}"#, false),
-            (503, r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503}"#, true),
-        ] {
-            let server = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
-                let body = kube::client::Body::from(body.as_bytes().to_vec());
-                Ok::<_, kube::Error>(http::Response::builder().status(code).body(body).unwrap())
-            });
-            let (kill, scopes) = (Kill::new("own", &[Scope::All]), [Scope::All]);
-            assert!(kill.stops("team").is_some(), "nothing is known yet");
-            look_first(&kill, &Client::new(server, "team"), &scopes).await;
-            assert_eq!(kill.stops("team").is_some(), stops, "{code}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_list_that_is_older_than_what_the_watch_told_takes_nothing_back() {
-        let now = Instant::now();
-        let mut seen = Seen::default();
-        seen.replace(&[], 10, now);
-        assert!(seen.put(&switch("team", "a", 12, true), now));
-        assert!(!seen.put(&switch("team", "a", 11, false), now), "a late word takes nothing back either");
-        assert_eq!(seen.switches["a"].engaged, Some(true));
-        seen.replace(&[], 11, now);
-        assert!(seen.switches.contains_key("a"), "the list was asked for before it was engaged");
-        assert!(seen.replace(&[], 13, now));
-        assert!(seen.switches.is_empty());
-        assert!(!seen.replace(&[], 14, now), "nobody is rung for nothing");
-        assert!(!seen.put(&switch("team", "a", 12, true), now), "a late word of what a list shows to be gone");
-        assert!(seen.put(&switch("team", "b", 15, true), now));
-    }
-}
+mod tests;

@@ -17,9 +17,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use super::Kind;
 use crate::cluster::{classify, classify_watch, patient};
 use crate::context::Context;
-use crate::error::Error;
 use crate::scope::Scope;
-use crate::telemetry::{Event as _, ReconcileFailed, WatchFailed};
+use crate::telemetry::{Event as _, WatchFailed};
 
 /// What a kind keeps of its objects.
 pub(super) struct Kept {
@@ -79,31 +78,6 @@ async fn gone_by_list<K: Kind>(context: &Context, scope: &Scope, kept: &Kept) ->
             Vec::new()
         }
     }
-}
-
-/// Does what has to follow from something that was seen, again and again until it is done: nobody is told of it a second time.
-pub(super) fn follow_up<F>(context: &Arc<Context>, kind: &'static str, object: String, act: impl Fn(Arc<Context>) -> F + Send + 'static)
-where
-    F: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    let context = Arc::clone(context);
-    tokio::spawn(async move {
-        let key = format!("what follows from {kind} {object}");
-        while let Err(error) = act(Arc::clone(&context)).await {
-            if error.is_fenced() {
-                context.stop.cancel();
-                return;
-            }
-            let wait = context.again_in(&key);
-            ReconcileFailed { kind, object: &object, class: error.class(), error: &error.to_string(), again_in: wait }.emit();
-            tokio::select! {
-                biased;
-                () = context.stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-        context.backoff.reset(&key);
-    });
 }
 
 /// A list in the making, and what was kept before it was asked for: what was kept only later says nothing about it.

@@ -14,7 +14,7 @@ use reeve_api::{AgentRun, AgentRunPhase, ConditionStatus, KillSwitch, KillSwitch
 use reeve_core::conditions::{self, Say, whole_second};
 use reeve_core::journal::KillSeen;
 
-use super::deletions::follow_up;
+use super::follow_up::follow_up;
 use super::past::Past;
 use super::{controller, drive, show};
 use crate::context::Context;
@@ -69,8 +69,8 @@ async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Act
     let old = switch.status.clone().unwrap_or_default();
     let shown = old.engaged_at.is_some() && old.released_at.is_none();
     match switch.spec.engaged {
-        true if shown && context.kill.record.has(&uid) && old.quiet_after_ms.is_none() => wait_for_quiet(&context, &switch, old).await,
-        true if shown && context.kill.record.has(&uid) => show_as_it_is(&context, &switch, old).await,
+        true if shown && context.kill.record.is_shown(&uid) && old.quiet_after_ms.is_none() => wait_for_quiet(&context, &switch, old).await,
+        true if shown && context.kill.record.is_shown(&uid) => show_as_it_is(&context, &switch, old).await,
         // Engaged again after a release is another engagement.
         true => engaged(&context, &switch).await,
         false if shown || context.kill.record.may_have(&uid) => released(&context, &switch, old, shown).await,
@@ -86,12 +86,15 @@ async fn show_as_it_is(context: &Context, switch: &KillSwitch, status: KillSwitc
 
 async fn engaged(context: &Arc<Context>, switch: &KillSwitch) -> Result<Action, Error> {
     // What runs do not see stops nothing: this may be a late view of a switch that is gone.
-    if !context.kill.journaled(&switch.uid().unwrap_or_default(), true, LONGEST_LOOK).await {
+    let uid = switch.uid().unwrap_or_default();
+    if !context.kill.journaled(&uid, true, LONGEST_LOOK).await {
         return Ok(Action::requeue(LOOK_EVERY));
     }
     let at = Time(whole_second(context.now()));
     let status = KillSwitchStatus { engaged_at: Some(at), ..KillSwitchStatus::default() };
-    wait_for_quiet(context, switch, status).await
+    let action = wait_for_quiet(context, switch, status).await?;
+    context.kill.record.shown(&uid);
+    Ok(action)
 }
 
 /// Waits until no run that it covers asks a model or calls a tool, and writes down how long that took.
@@ -152,7 +155,6 @@ async fn released(context: &Context, switch: &KillSwitch, old: KillSwitchStatus,
     if !context.kill.journaled(&uid, false, LONGEST_LOOK).await {
         return Ok(Action::requeue(LOOK_EVERY));
     }
-    context.kill.forget_counts(&uid);
     let released_at = if shown { Some(Time(whole_second(context.now()))) } else { old.released_at.clone() };
     show_as_it_is(context, switch, KillSwitchStatus { released_at, ..old }).await
 }

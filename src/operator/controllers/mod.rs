@@ -6,6 +6,7 @@ mod agentprofile;
 mod agentrun;
 mod approval;
 mod deletions;
+mod follow_up;
 mod goal;
 mod killswitch;
 mod modelprovider;

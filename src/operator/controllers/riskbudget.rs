@@ -18,7 +18,8 @@ use reeve_core::budget::{self, Amounts, Balance, Limits};
 use reeve_core::conditions::{self, Say};
 use reeve_core::journal::{Actor, BudgetLimited, Event, RowDraft};
 
-use super::deletions::{Kept, follow_up, forget_deleted};
+use super::deletions::{Kept, forget_deleted};
+use super::follow_up::follow_up;
 use super::{controller, drive, show};
 use crate::context::Context;
 use crate::error::Error;

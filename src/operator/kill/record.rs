@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use reeve_core::journal::{Actor, Event, KillSeen, RowDraft};
+use reeve_core::journal::{Actor, Event, KillSeen, RowDraft, Seq};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -28,6 +28,8 @@ struct Open {
     sure: bool,
     /// The switch is gone.
     gone: bool,
+    /// Its status shows this engagement. One of before this process began is taken to be the one that is shown.
+    shown: bool,
 }
 
 impl Record {
@@ -35,7 +37,7 @@ impl Record {
     pub(crate) fn take(&self, seen: KillSeen) {
         let mut open = self.open();
         if seen.engaged {
-            open.entry(seen.uid.clone()).and_modify(|open| open.sure = true).or_insert(Open { seen, sure: true, gone: false });
+            open.entry(seen.uid.clone()).and_modify(|open| open.sure = true).or_insert(Open { seen, sure: true, gone: false, shown: true });
         } else {
             open.remove(&seen.uid);
         }
@@ -44,6 +46,18 @@ impl Record {
     /// Whether the journal has the switch of this UID engaged, for sure.
     pub(crate) fn has(&self, uid: &str) -> bool {
         self.open().get(uid).is_some_and(|open| open.sure)
+    }
+
+    /// Whether it has, and the status of the switch shows it.
+    pub(crate) fn is_shown(&self, uid: &str) -> bool {
+        self.open().get(uid).is_some_and(|open| open.sure && open.shown)
+    }
+
+    /// The status of the switch of this UID shows what the journal has.
+    pub(crate) fn shown(&self, uid: &str) {
+        if let Some(open) = self.open().get_mut(uid) {
+            open.shown = true;
+        }
     }
 
     /// Whether it has, or may have.
@@ -75,22 +89,25 @@ impl Record {
 
     /// Journals this, unless the journal says so already. One at a time for a switch.
     pub(super) async fn write(&self, context: &Context, seen: KillSeen) -> Result<(), Error> {
-        if self.may_have(&seen.uid) && !self.has(&seen.uid) {
-            self.look_up(context, &seen.uid).await?;
-        }
+        let turn = context.own_turn().await;
+        // A row that was sent may come to stand until the moment in which the next one is written after what was read.
+        let after = match self.may_have(&seen.uid) && !self.has(&seen.uid) {
+            true => self.look_up(context, &seen.uid).await?,
+            false => context.own_head().await?,
+        };
         if self.has(&seen.uid) == seen.engaged {
             return Ok(());
         }
         let event = context.secrets.redacted(&seen.namespace, Event::Kill(seen.clone()));
         let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
         self.sent(&seen);
-        context.append_own(draft).await?;
+        context.append_own_after(&turn, after, draft).await?;
         self.take(seen);
         Ok(())
     }
 
-    /// Asks the journal what became of a row.
-    async fn look_up(&self, context: &Context, uid: &str) -> Result<(), Error> {
+    /// Asks the journal what became of a row. Answers up to where it was read.
+    async fn look_up(&self, context: &Context, uid: &str) -> Result<Option<Seq>, Error> {
         let mut last = None;
         let take = |event| {
             if let Event::Kill(seen) = event
@@ -99,18 +116,18 @@ impl Record {
                 last = Some(seen);
             }
         };
-        context.each_own(&["kill"], take).await?;
+        let read = context.each_own(&["kill"], take).await?;
         match last {
             Some(seen) => self.take(seen),
             None => drop(self.open().remove(uid)),
         }
-        Ok(())
+        Ok(read)
     }
 
     /// Until its answer is heard, nobody knows what the journal has.
     fn sent(&self, seen: &KillSeen) {
         let mut open = self.open();
-        let fresh = || Open { seen: seen.clone(), sure: false, gone: false };
+        let fresh = || Open { seen: seen.clone(), sure: false, gone: false, shown: false };
         open.entry(seen.uid.clone()).and_modify(|open| open.sure = false).or_insert_with(fresh);
     }
 

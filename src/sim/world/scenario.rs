@@ -149,7 +149,9 @@ impl Installed {
     fn takes(&mut self, line: &str) -> bool {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["signed"] => self.signed = true,
-            ["watches", namespaces @ ..] => self.watches = namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            ["watches", first, others @ ..] => {
+                self.watches = std::iter::once(first).chain(others).map(|name| (*name).to_owned()).collect();
+            }
             _ => return false,
         }
         true
@@ -300,6 +302,8 @@ mod tests {
             ("refuse create job 403 until noon", 1, "expected from N, for TIME"),
             ("seed one", 1, "expected a number"),
             ("fork r1 as r2 after checkpoint two", 1, "expected a number"),
+            ("watches", 1, "expected a step"),
+            ("tick 1s\nwatches team", 2, "expected a step"),
             ("model\n  coder:\n  - nonsense: 1", 1, "nonsense"),
         ] {
             let error = Scenario::parse("x", text).map(|_| ()).map_err(|error| error.to_string());

@@ -71,10 +71,12 @@ impl Sim {
         self.pace.began_ms.saturating_add(gone)
     }
 
-    /// Whether the operator is to see to this object: those of its own namespace always are.
+    /// Whether the operator is to see to this object. What rules everywhere from its own namespace is seen to always.
     pub(crate) fn watched(&self, key: &str) -> bool {
-        let namespace = key.split('/').nth(2).unwrap_or_default();
-        self.watches.is_empty() || namespace == OWN || self.watches.iter().any(|watched| watched == namespace)
+        let mut parts = key.split('/').skip(1);
+        let (plural, namespace) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let rules = namespace == OWN && matches!(plural, "policysets" | "killswitches");
+        self.watches.is_empty() || rules || self.watches.iter().any(|watched| watched == namespace)
     }
 
     /// The time of day.

@@ -1,5 +1,6 @@
 //! Which appends of a group may be written, and what that comes to: one rule for every database. There is none here; each one reads what
-//! [`Needs`] names in a transaction that no other writer is in, asks [`judge`], and writes the answer.
+//! [`Needs`] names in a transaction that no other writer is in, or takes what it knows to be so unless the database says otherwise, asks
+//! [`judge`], and writes the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 

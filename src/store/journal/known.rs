@@ -1,7 +1,7 @@
 //! What a writer knows from its last transaction, so that the next one need not read it first.
 //!
-//! It is never the last word. It is used where the database takes the rows only if its last row is still the known one, and the hash of
-//! that row stands for all that came before it. Whatever would be refused by it is read and judged anew.
+//! It is never the last word. It is used where the database takes the rows only if they come right after the known last row, whose hash stands
+//! for all that came before it. Whatever would be refused by it is forgotten, read and judged anew.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The one writer of a process. Appends that wait together share one transaction, and so one wait for the disk.
 //!
-//! Each transaction reads the last row and the head of each stream from the database; nothing is believed from before. After any failure
-//! the connection is thrown away, and the next group starts on a fresh one.
+//! What a transaction is judged by is read in it, or is what the last one left (`known`), and then the database takes it only if that still
+//! holds. After any failure the connection is thrown away, and the next group starts on a fresh one that knows nothing.
 
 use reeve_core::journal::Row;
 use tokio::sync::{mpsc, oneshot};
@@ -34,7 +34,7 @@ pub(super) trait Database: Send + 'static {
     /// append. What is answered `Ok` is durable.
     fn transact(&mut self, group: &[Request]) -> impl Future<Output = Result<Vec<Outcome>, StoreError>> + Send;
 
-    /// Ends the connection, its open transaction with it.
+    /// Ends the connection, its open transaction with it. A statement that is a transaction of its own may still come to its end.
     fn disconnect(&mut self) -> impl Future<Output = ()> + Send;
 }
 

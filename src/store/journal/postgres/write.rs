@@ -37,8 +37,9 @@ macro_rules! insert {
 /// The lock before anything is read that is judged by.
 const BEGIN: &str = concat!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT ", lock!());
 
-/// After the lock was waited for, the last row that this statement sees may be an older one: then the rows' places are taken, and the keys
-/// refuse them.
+/// After the lock was waited for, the last row that this statement sees may be an older one: then another writer has put rows where these
+/// were to go, and the keys refuse them. The first row of another leader, and of whoever archives, is in the operator's stream, of which no
+/// row ever goes: so the place of these is not free again.
 const INSERT_AFTER: &str =
     concat!(insert!(), " WHERE (SELECT ", lock!(), " IS NOT NULL) AND (SELECT hash FROM journal ORDER BY gseq DESC LIMIT 1) = $11");
 
@@ -73,6 +74,7 @@ impl Writer {
                 known.committed(&verdict);
                 return Ok(verdict.outcomes);
             }
+            known.forget();
         }
         let mut transaction = connection.begin_with(BEGIN).await.map_err(failed)?;
         let seen = see(&mut transaction, &needs).await?;
@@ -114,6 +116,12 @@ pub(super) async fn connect(url: &DatabaseUrl) -> Result<PgConnection, StoreErro
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
         ("plan_cache_mode", "force_generic_plan"),
+        // A statement alone is a transaction too, and its triggers must see what was committed while it waited for the lock.
+        ("default_transaction_isolation", "read committed"),
+        // A client that is gone with its machine holds the lock no longer than a minute.
+        ("tcp_keepalives_idle", "30"),
+        ("tcp_keepalives_interval", "10"),
+        ("tcp_keepalives_count", "3"),
     ]);
     let mut connection = super::connect(url, options).await?;
     // `remote_apply` is more than is asked for, and stays.
@@ -188,7 +196,9 @@ async fn insert(connection: &mut PgConnection, verdict: &Verdict) -> Result<(), 
 }
 
 /// All rows in one statement that is a transaction of its own, and so one trip to the server: it locks, looks whether the last row is still
-/// the one with this hash, inserts and commits. Answers false, and leaves nothing, where another writer was faster.
+/// the one with this hash, inserts and commits. Answers false, and leaves nothing, where another writer was faster. An error after which it
+/// may be committed all the same is one of those after which nobody believes anything; only a trigger of somebody else's brings about that of
+/// [`all_of`].
 async fn insert_after(connection: &mut PgConnection, verdict: &Verdict, last: Digest) -> Result<bool, StoreError> {
     let rows: Vec<&Row> = verdict.rows().collect();
     let inserted = match bind(sqlx::query(INSERT_AFTER), &rows)?.bind(last.to_string()).execute(connection).await {

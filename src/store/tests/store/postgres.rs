@@ -169,11 +169,19 @@ async fn two_live_operators_write_one_chain_and_the_older_is_fenced_from_then_on
     assert_eq!(next.verify([]).await.unwrap().rows, 25);
 }
 
-/// The append began when the last row was another, and waits for the lock.
+/// Whatever the server, the database or the role have for transactions that say nothing.
 #[tokio::test]
 async fn an_append_that_waited_for_another_writer_goes_on_after_its_rows() {
+    for isolation in ["read%5C%20committed", "repeatable%5C%20read", "serializable"] {
+        appends_after_waiting(isolation).await;
+    }
+}
+
+/// The append began when the last row was another, and waits for the lock.
+async fn appends_after_waiting(isolation: &str) {
     let home = Home::postgres().await;
-    let journal = home.open().await;
+    let url = format!("{}%20-cdefault_transaction_isolation%3D{isolation}", schema(&home).url(WRITER));
+    let journal = Journal::open_at(&url.parse().unwrap()).await.unwrap();
     let (a, b) = (Stream::run("a"), Stream::run("b"));
     for stream in [&a, &b] {
         journal.append(Epoch(1), stream, None, vec![given::thought("known")]).await.unwrap();
@@ -194,7 +202,7 @@ async fn an_append_that_waited_for_another_writer_goes_on_after_its_rows() {
     let insert =
         format!("INSERT INTO journal SELECT 3, 'a', 2, time, 1, kind, actor, body, hash, '{theirs}' FROM journal WHERE gseq = 2; COMMIT");
     sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut other).await.unwrap();
-    let row = waiting.await.unwrap().unwrap().remove(0);
+    let row = waiting.await.unwrap().unwrap_or_else(|error| panic!("{isolation}: {error}")).remove(0);
     assert_eq!((row.gseq, row.seq, row.prev), (4, Seq(2), theirs));
 }
 

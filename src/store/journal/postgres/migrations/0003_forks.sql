@@ -1,8 +1,12 @@
 -- A fork reads its parent's rows as long as it lives: neither is a run archived that another one goes on from, nor does one go on from a run
 -- that is archived. Whoever looked before it may have looked too early.
 
-CREATE INDEX journal_forks ON journal ((replace(body, '\u0000', '\ufffd')::jsonb #>> '{forkedFrom,uid}'))
-WHERE kind = 'run.started';
+-- An index over a long journal takes longer than an operator's statements may.
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0;
+
+CREATE INDEX journal_forks ON journal ((replace(body, '\u0000', '\ufffd')::jsonb #>> '{forkedFrom,uid}') COLLATE "C")
+WHERE kind = 'run.started' AND replace(body, '\u0000', '\ufffd')::jsonb #>> '{forkedFrom,uid}' IS NOT NULL;
 
 DO $do$
 BEGIN
@@ -12,7 +16,9 @@ BEGIN
         BEGIN
             IF EXISTS (
                 SELECT FROM %1$I.journal
-                WHERE kind = 'run.started' AND replace(body, '\u0000', '\ufffd')::jsonb #>> '{forkedFrom,uid}' = NEW.stream
+                WHERE kind = 'run.started'
+                    AND replace(body, '\u0000', '\ufffd')::jsonb #>> '{forkedFrom,uid}' IS NOT NULL
+                    AND (replace(body, '\u0000', '\ufffd')::jsonb #>> '{forkedFrom,uid}') COLLATE "C" = NEW.stream
             ) THEN
                 RAISE EXCEPTION 'archive: a run that stays goes on from it';
             END IF;
