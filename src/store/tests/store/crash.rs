@@ -102,7 +102,7 @@ fn a_child_appends_until_it_is_killed() {
 
 #[tokio::main]
 async fn append_for_ever(place: &Place) {
-    let journal = Journal::open_at(place).await.unwrap();
+    let journal = given::opened(place).await.unwrap();
     let operator = Stream::operator();
     let after = journal.head(&operator).await.unwrap().map(|head| head.seq);
     journal.append(Epoch(1), &operator, after, vec![given::limited(TEAM, Some(1 << 40))]).await.unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use reeve_core::class::Class;
 use reeve_core::journal::{Epoch, Seq, Stream};
-use reeve_store::{Journal, StoreError, VerifyError};
+use reeve_store::{Journal, Place, StoreError, VerifyError};
 
 use crate::given;
 
@@ -59,13 +59,7 @@ async fn a_damaged_page_is_said_and_never_believed() {
 }
 
 async fn believed(path: &Path) -> Result<u64, VerifyError> {
-    let journal = loop {
-        match Journal::open(path).await {
-            // Another test starts a child: between fork and exec that one holds a copy of each lock of this process.
-            Err(StoreError::InUse { .. }) => tokio::task::yield_now().await,
-            opened => break opened?,
-        }
-    };
+    let journal = given::opened(&Place::File(path.to_owned())).await?;
     let verified = journal.verify([]).await.map(|verified| verified.rows);
     journal.close().await;
     verified

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reeve_core::Digest;
@@ -12,7 +13,7 @@ use reeve_core::journal::{
 };
 use reeve_core::run::EndReason;
 use reeve_core::tool::{Role, wire};
-use reeve_store::Place;
+use reeve_store::{Journal, Place, StoreError};
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
@@ -126,6 +127,18 @@ pub(crate) const WITHOUT_BUDGETS: &str = "DROP TRIGGER journal_fork_has_its_pare
     DROP TRIGGER journal_run_is_archived; DROP TRIGGER journal_no_delete; DROP TABLE archived_run;
     CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'journal: rows are never deleted'); END;
     DROP TABLE budget_reservation; DROP TABLE budget_account; DELETE FROM _sqlx_migrations WHERE version > 1;";
+
+/// Opens a journal that this process has closed.
+pub(crate) async fn opened(place: &Place) -> Result<Journal, StoreError> {
+    let began = Instant::now();
+    loop {
+        match Journal::open_at(place).await {
+            // Another test starts a child: between fork and exec that one holds a copy of each lock of this process.
+            Err(StoreError::InUse { .. }) if began.elapsed() < Duration::from_secs(60) => tokio::task::yield_now().await,
+            opened => return opened,
+        }
+    }
+}
 
 /// Runs SQL past the store, as someone who owns the file can.
 pub(crate) async fn sql(path: &Path, statements: &str) -> Result<(), sqlx::Error> {

@@ -41,7 +41,7 @@ impl Home {
     pub(crate) async fn open(&self) -> Journal {
         match self {
             Home::Memory(database) => database.open(),
-            Home::Sqlite(_) | Home::Postgres(_) => Journal::open_at(&self.place()).await.unwrap(),
+            Home::Sqlite(_) | Home::Postgres(_) => given::opened(&self.place()).await.unwrap(),
         }
     }
 
