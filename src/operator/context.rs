@@ -117,8 +117,8 @@ impl Context {
         Ok(())
     }
 
-    /// Shows each event of these kinds in the operator's own stream, oldest first. Answers its last row.
-    pub(crate) async fn each_own(&self, kinds: &[&str], mut show: impl FnMut(Event)) -> Result<Option<Seq>, Error> {
+    /// Shows each event of these kinds in the operator's own stream, and its time, oldest first. Answers its last row.
+    pub(crate) async fn each_own(&self, kinds: &[&str], mut show: impl FnMut(Event, Timestamp)) -> Result<Option<Seq>, Error> {
         const PAGE: u32 = 500;
         let mut read = None;
         loop {
@@ -126,7 +126,8 @@ impl Context {
             let Some(last) = rows.last() else { return Ok(read) };
             read = Some(last.seq);
             for row in rows.iter().filter(|row| kinds.contains(&row.kind.as_str())) {
-                show(row.event().map_err(|error| Error::bug(format!("row {}: {error}", row.gseq)))?);
+                let unread = |error: &dyn std::fmt::Display| Error::bug(format!("row {}: {error}", row.gseq));
+                show(row.event().map_err(|error| unread(&error))?, row.time.parse().map_err(|error: jiff::Error| unread(&error))?);
             }
         }
     }

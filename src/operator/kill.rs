@@ -1,6 +1,6 @@
 //! Whether runs of a namespace must stand still: the kill switches, and whether they can be read at all.
 //!
-//! Architecture invariant: no switch means go; a list that fails, or a view older than [`STALE`], means stop. (`tests` below)
+//! Architecture invariant: no switch means go; a list that fails, or a view older than [`STALE`], means stop. (`tests`)
 //!
 //! Two requests keep a scope's view: a watch tells within milliseconds, a list every [`LOOK_EVERY`] proves that the view is not stale. What the
 //! view shows is journaled ([`Kill::to_tell`]): the journal has a switch engaged where runs stand still for it, and released where they do not.
@@ -337,7 +337,8 @@ impl Seen {
     /// Takes in a whole list, unless the watch has told something newer. Whether that changes what is stopped.
     fn replace(&mut self, objects: &[DeserializeGuard<KillSwitch>], listed: u64, now: Instant) -> bool {
         let was_stale = self.fresh_at.is_none_or(|at| now.duration_since(at) > STALE);
-        if listed < self.listed {
+        let rewound = listed < self.listed;
+        if rewound {
             // Lists of one scope come one after the other, so the server has gone back in time: restored from a copy, its versions say nothing
             // about what was seen before.
             *self = Seen::default();
@@ -355,7 +356,7 @@ impl Seen {
         // Each is taken in, whatever the ones before changed.
         let changed = objects.iter().filter(|object| self.put(object, now)).count() > 0;
         self.listed = listed;
-        was_stale || gone || changed
+        rewound || was_stale || gone || changed
     }
 }
 

@@ -206,7 +206,7 @@ impl Kept {
     /// Signs these heads in a row of the operator's stream.
     async fn anchor(&mut self, context: &Context, signer: &Signer, heads: &[(Stream, Head)]) -> Result<(), Error> {
         let posted = Posted::default();
-        let _turn = context.own_stream.lock().await;
+        let _turn = context.own_turn().await;
         // An append whose outcome is not known may have been written.
         self.take_in(&context.journal, &posted, |_, _| {}).await?;
         let (anchored, _) = self.log.anchor(signer, heads).map_err(Error::bug)?;

@@ -33,7 +33,7 @@ pub(super) fn run(context: Arc<Context>, scope: &Scope) -> BoxFuture<'static, ()
 
 /// Takes in which switches the journal has engaged, so that one that is released or deleted while no operator runs is released there too.
 pub(crate) fn load(context: &Context, past: Past, scopes: &[Scope]) {
-    past.engaged.into_values().for_each(|seen| context.kill.record.take(seen));
+    past.engaged.into_values().for_each(|(seen, at)| context.kill.record.take(seen, at));
     let out_of_sight = |namespace: &String| !scopes.iter().any(|scope| scope.covers(namespace));
     for namespace in context.kill.record.namespaces().iter().filter(|namespace| out_of_sight(namespace)) {
         tracing::warn!(
@@ -68,10 +68,11 @@ async fn reconcile(context: Arc<Context>, switch: Arc<KillSwitch>) -> Result<Act
     }
     let old = switch.status.clone().unwrap_or_default();
     let shown = old.engaged_at.is_some() && old.released_at.is_none();
+    // Engaged again after a release is another engagement, whether its release was seen here or not.
+    let is_last = shown && old.engaged_at.as_ref().map(|at| at.0) == context.kill.record.engaged_at(&uid);
     match switch.spec.engaged {
-        true if shown && context.kill.record.is_shown(&uid) && old.quiet_after_ms.is_none() => wait_for_quiet(&context, &switch, old).await,
-        true if shown && context.kill.record.is_shown(&uid) => show_as_it_is(&context, &switch, old).await,
-        // Engaged again after a release is another engagement.
+        true if is_last && old.quiet_after_ms.is_none() => wait_for_quiet(&context, &switch, old).await,
+        true if is_last => show_as_it_is(&context, &switch, old).await,
         true => engaged(&context, &switch).await,
         false if shown || context.kill.record.may_have(&uid) => released(&context, &switch, old, shown).await,
         false => show_as_it_is(&context, &switch, old).await,
@@ -90,11 +91,8 @@ async fn engaged(context: &Arc<Context>, switch: &KillSwitch) -> Result<Action, 
     if !context.kill.journaled(&uid, true, LONGEST_LOOK).await {
         return Ok(Action::requeue(LOOK_EVERY));
     }
-    let at = Time(whole_second(context.now()));
-    let status = KillSwitchStatus { engaged_at: Some(at), ..KillSwitchStatus::default() };
-    let action = wait_for_quiet(context, switch, status).await?;
-    context.kill.record.shown(&uid);
-    Ok(action)
+    let engaged_at = context.kill.record.engaged_at(&uid).map(Time);
+    wait_for_quiet(context, switch, KillSwitchStatus { engaged_at, ..KillSwitchStatus::default() }).await
 }
 
 /// Waits until no run that it covers asks a model or calls a tool, and writes down how long that took.

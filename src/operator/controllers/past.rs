@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use reeve_core::journal::{Event, KillSeen, PolicyActivated};
 
 use crate::context::Context;
@@ -12,8 +13,8 @@ use crate::error::Error;
 pub(crate) struct Past {
     /// Policy sets by namespace and name, whether they are there still or not.
     pub(super) activations: BTreeMap<(String, String), PolicyActivated>,
-    /// Kill switches that are engaged, by UID.
-    pub(super) engaged: BTreeMap<String, KillSeen>,
+    /// Kill switches that are engaged, by UID, and since when.
+    pub(super) engaged: BTreeMap<String, (KillSeen, Timestamp)>,
 }
 
 impl Past {
@@ -21,16 +22,16 @@ impl Past {
     /// The journal's.
     pub(crate) async fn read(context: &Context) -> Result<Past, Error> {
         let mut past = Past::default();
-        context.each_own(&["policy.activated", "kill"], |event| past.take(event)).await?;
+        context.each_own(&["policy.activated", "kill"], |event, at| past.take(event, at)).await?;
         Ok(past)
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: Event, at: Timestamp) {
         if let Event::PolicyActivated(activated) = event {
             self.activations.insert((activated.namespace.clone(), activated.name.clone()), activated);
         } else if let Event::Kill(seen) = event {
             if seen.engaged {
-                self.engaged.insert(seen.uid.clone(), seen);
+                self.engaged.insert(seen.uid.clone(), (seen, at));
             } else {
                 self.engaged.remove(&seen.uid);
             }

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+use reeve_core::conditions::whole_second;
 use reeve_core::journal::{Actor, Event, KillSeen, RowDraft, Seq};
 
 use crate::context::Context;
@@ -28,16 +30,17 @@ struct Open {
     sure: bool,
     /// The switch is gone.
     gone: bool,
-    /// Its status shows this engagement. One of before this process began is taken to be the one that is shown.
-    shown: bool,
+    /// When the row was written that is the last word.
+    at: Timestamp,
 }
 
 impl Record {
-    /// Takes in a row.
-    pub(crate) fn take(&self, seen: KillSeen) {
+    /// Takes in a row, written then.
+    pub(crate) fn take(&self, seen: KillSeen, at: Timestamp) {
         let mut open = self.open();
         if seen.engaged {
-            open.entry(seen.uid.clone()).and_modify(|open| open.sure = true).or_insert(Open { seen, sure: true, gone: false, shown: true });
+            let sure = |open: &mut Open| (open.sure, open.at) = (true, at);
+            open.entry(seen.uid.clone()).and_modify(sure).or_insert(Open { seen, sure: true, gone: false, at });
         } else {
             open.remove(&seen.uid);
         }
@@ -48,16 +51,9 @@ impl Record {
         self.open().get(uid).is_some_and(|open| open.sure)
     }
 
-    /// Whether it has, and the status of the switch shows it.
-    pub(crate) fn is_shown(&self, uid: &str) -> bool {
-        self.open().get(uid).is_some_and(|open| open.sure && open.shown)
-    }
-
-    /// The status of the switch of this UID shows what the journal has.
-    pub(crate) fn shown(&self, uid: &str) {
-        if let Some(open) = self.open().get_mut(uid) {
-            open.shown = true;
-        }
+    /// When the switch of this UID was engaged, to the second; None where the journal has it not so for sure.
+    pub(crate) fn engaged_at(&self, uid: &str) -> Option<Timestamp> {
+        self.open().get(uid).filter(|open| open.sure).map(|open| whole_second(open.at))
     }
 
     /// Whether it has, or may have.
@@ -99,35 +95,36 @@ impl Record {
             return Ok(());
         }
         let event = context.secrets.redacted(&seen.namespace, Event::Kill(seen.clone()));
-        let draft = RowDraft::of(&event, &Actor::Spec, context.now()).map_err(|error| Error::bug(error.to_string()))?;
-        self.sent(&seen);
+        let at = context.now();
+        let draft = RowDraft::of(&event, &Actor::Spec, at).map_err(|error| Error::bug(error.to_string()))?;
+        self.sent(&seen, at);
         context.append_own_after(&turn, after, draft).await?;
-        self.take(seen);
+        self.take(seen, at);
         Ok(())
     }
 
     /// Asks the journal what became of a row. Answers up to where it was read.
     async fn look_up(&self, context: &Context, uid: &str) -> Result<Option<Seq>, Error> {
         let mut last = None;
-        let take = |event| {
+        let take = |event, at| {
             if let Event::Kill(seen) = event
                 && seen.uid == uid
             {
-                last = Some(seen);
+                last = Some((seen, at));
             }
         };
         let read = context.each_own(&["kill"], take).await?;
         match last {
-            Some(seen) => self.take(seen),
+            Some((seen, at)) => self.take(seen, at),
             None => drop(self.open().remove(uid)),
         }
         Ok(read)
     }
 
     /// Until its answer is heard, nobody knows what the journal has.
-    fn sent(&self, seen: &KillSeen) {
+    fn sent(&self, seen: &KillSeen, at: Timestamp) {
         let mut open = self.open();
-        let fresh = || Open { seen: seen.clone(), sure: false, gone: false, shown: false };
+        let fresh = || Open { seen: seen.clone(), sure: false, gone: false, at };
         open.entry(seen.uid.clone()).and_modify(|open| open.sure = false).or_insert_with(fresh);
     }
 
@@ -147,24 +144,24 @@ mod tests {
     #[test]
     fn a_switch_that_is_gone_is_released_if_the_journal_has_it_engaged() {
         let record = Record::default();
-        record.take(engaged("a"));
+        record.take(engaged("a"), Timestamp::UNIX_EPOCH);
         assert_eq!(record.uids(&Scope::Namespace("team".to_owned())), BTreeSet::from(["a".to_owned()]));
         assert!(record.uids(&Scope::Namespace("other".to_owned())).is_empty());
         assert!(!record.deleted("b") && record.released_by_deletion().is_empty());
         assert!(record.deleted("a"));
         assert_eq!(record.released_by_deletion(), [KillSeen { engaged: false, reason: DELETED.to_owned(), ..engaged("a") }]);
-        record.take(KillSeen { engaged: false, ..engaged("a") });
+        record.take(KillSeen { engaged: false, ..engaged("a") }, Timestamp::UNIX_EPOCH);
         assert!(!record.may_have("a") && record.released_by_deletion().is_empty());
     }
 
     #[test]
     fn a_row_that_nobody_heard_of_may_be_there() {
         let record = Record::default();
-        record.sent(&engaged("a"));
+        record.sent(&engaged("a"), Timestamp::UNIX_EPOCH);
         assert!(record.may_have("a") && !record.has("a"));
-        record.take(engaged("a"));
+        record.take(engaged("a"), Timestamp::UNIX_EPOCH);
         assert!(record.has("a"));
-        record.sent(&KillSeen { engaged: false, ..engaged("a") });
+        record.sent(&KillSeen { engaged: false, ..engaged("a") }, Timestamp::UNIX_EPOCH);
         assert!(record.may_have("a") && !record.has("a"), "the release may be there, and may not");
     }
 }

@@ -83,4 +83,18 @@ async fn a_server_that_went_back_in_time_is_believed_anew() {
     seen.replace(&[switch("team", "a", 20, true)], 21, now);
     assert_eq!(seen.switches["a"].engaged, Some(true), "restored from a copy, it counts from the copy on");
     assert!(seen.put(&switch("team", "b", 22, true), now));
+    assert!(seen.replace(&[], 15, now), "what stood still goes on");
+    assert!(seen.switches.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_journaled_as_engaged_with_a_reason_that_fits() {
+    let kill = Kill::new("own", &[Scope::All]);
+    let mut switch = switch("team", "a", 5, false);
+    let metadata = switch.0.as_ref().unwrap().metadata.clone();
+    switch.0 = Err(kube::core::error_boundary::InvalidObject { error: "é".repeat(1_000_000), metadata });
+    kill.change(&Scope::All, |seen| seen.replace(&[switch], 5, Instant::now()));
+    let told = kill.to_tell().await;
+    assert!(told.len() == 1 && told[0].engaged && told[0].uid == "a" && told[0].reason.len() <= MAX_REASON, "{told:?}");
+    assert!(told[0].reason.starts_with("it cannot be read: é"));
 }

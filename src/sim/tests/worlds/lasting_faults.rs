@@ -21,11 +21,12 @@ const CODES: [u16; 3] = [403, 422, 500];
 
 /// What stays so where an operator never hears of it, or never gets to its work (it asks for policy sets and budgets before it begins): what is
 /// complained of then, and the kinds of which a request that is refused for good may bring that about, one with the verb where it takes that.
-const NEVER: [(&str, &[&str]); 6] = [
+const NEVER: [(&str, &[&str]); 7] = [
     ("has no reason", &["policy", "budget", "kill", "profile", "provider", "run", "goal", "approval", "job", "configmap"]),
     ("has limits that are not in force", &["policy", "budget"]),
     ("is engaged, and the journal does not have it so", &["policy", "budget", "list kill"]),
     ("stops nothing any more, and the journal has it engaged", &["policy", "budget", "list kill"]),
+    ("and its status does not show since when", &["policy", "budget", "list kill", "watch kill", "patch kill", "list run"]),
     ("is not posted; the last one is None", &["configmap"]),
     ("no key signs it", &["configmap"]),
 ];

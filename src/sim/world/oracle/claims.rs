@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_core::budget::{self, Limits};
+use reeve_core::conditions::whole_second;
 use reeve_core::journal::{Event, Observation, Row};
 use serde_json::Value;
 
@@ -165,13 +166,14 @@ fn unlimited(sim: &Sim, events: &[Placed]) -> Vec<String> {
 }
 
 /// Rows of switches that say what the journal had said already; switches that it has engaged in the end and that stop nothing, and the other way
-/// round.
+/// round; and those whose status shows another engagement than the last.
 fn unrecorded(sim: &Sim, events: &[Placed]) -> Vec<String> {
-    let mut engaged = BTreeSet::new();
+    let (mut engaged, mut since) = (BTreeSet::new(), BTreeMap::new());
     let mut wrong = Vec::new();
     for placed in events {
         let Event::Kill(seen) = &placed.event else { continue };
         let is_news = if seen.engaged { engaged.insert(seen.uid.clone()) } else { engaged.remove(&seen.uid) };
+        since.insert(seen.uid.clone(), whole_second(placed.time));
         if !is_news {
             wrong.push(format!("row {} says of switch {} again that engaged={}", placed.gseq, seen.uid, seen.engaged));
         }
@@ -179,7 +181,15 @@ fn unrecorded(sim: &Sim, events: &[Placed]) -> Vec<String> {
     let stops = |object: &Value| object["spec"]["engaged"] == true && !object["metadata"]["deletionTimestamp"].is_string();
     let switches =
         sim.api.objects().filter(|(key, object)| key.starts_with("reeve.dev/killswitches/") && sim.watched(key) && stops(object));
-    let there: BTreeSet<String> = switches.map(|(_, object)| text(&object["metadata"]["uid"])).collect();
+    let mut there = BTreeSet::new();
+    for (_, switch) in switches {
+        let uid = text(&switch["metadata"]["uid"]);
+        let shown = text(&switch["status"]["engagedAt"]).parse().ok();
+        if engaged.contains(&uid) && since.get(&uid).copied() != shown {
+            wrong.push(format!("switch {uid} is engaged, and its status does not show since when"));
+        }
+        there.insert(uid);
+    }
     wrong.extend(engaged.difference(&there).map(|uid| format!("switch {uid} stops nothing any more, and the journal has it engaged")));
     wrong.extend(there.difference(&engaged).map(|uid| format!("switch {uid} is engaged, and the journal does not have it so")));
     wrong
